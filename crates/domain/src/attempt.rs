@@ -1,0 +1,156 @@
+//! What holders and coordinator sign and send in one attempt (the protocol page: OFFER, ACCEPT or REFUSE, MANIFEST, ANSWER).
+
+use crate::canonical_struct;
+use crate::encoding::Document;
+use crate::error::WireCode;
+use crate::ids::{Hash32, QueryId};
+use crate::signed::SignedDocument;
+use crate::units::{Delta, Rho};
+
+/// Most attempts of one query.
+pub const MAX_ATTEMPTS: u8 = 3;
+
+/// A holder has durably reserved the price and will answer. Signed by the holder's Ed25519 key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accept {
+    /// Query.
+    pub query: QueryId,
+    /// Attempt, from 1.
+    pub attempt: u8,
+    /// The holder's roster index.
+    pub index: u32,
+    /// Number of the RESERVE record in the holder's ledger.
+    pub seq: u64,
+    /// Hash of the RESERVE record.
+    pub record: Hash32,
+    /// Price reserved per partition.
+    pub price: Rho,
+    /// Fewest colluding agents against which this holder wants protection.
+    pub min_colluders: u32,
+}
+canonical_struct!(Accept { query, attempt, index, seq, record, price, min_colluders });
+
+impl Document for Accept {
+    const TAG: &'static str = "commun/accept/v1";
+}
+
+/// A holder will not answer. Signed by the holder's Ed25519 key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refuse {
+    /// Query.
+    pub query: QueryId,
+    /// Attempt, from 1.
+    pub attempt: u8,
+    /// The holder's roster index.
+    pub index: u32,
+    /// Stable code.
+    pub code: WireCode,
+    /// Public reason: made from the question, permit, policy and ledger, never from data.
+    pub message: String,
+}
+canonical_struct!(Refuse { query, attempt, index, code, message });
+
+impl Document for Refuse {
+    const TAG: &'static str = "commun/refuse/v1";
+}
+
+/// Noise of one output at one holder: the cell is in units of gamma = `2^gamma_log2`, the noise is `N_Z(0, s2)` in those units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputNoise {
+    /// log2 of the lattice step.
+    pub gamma_log2: i32,
+    /// Sensitivity of one cell in lattice units.
+    pub d: u64,
+    /// Variance parameter of each holder's discrete Gaussian, in squared lattice units.
+    pub s2: u64,
+}
+canonical_struct!(OutputNoise { gamma_log2, d, s2 });
+
+/// What is to be computed and by whom; agents recompute every number of it (P4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// Query.
+    pub query: QueryId,
+    /// Attempt, from 1.
+    pub attempt: u8,
+    /// Hash of the plan.
+    pub plan: Hash32,
+    /// Cells of each output.
+    pub cells: u64,
+    /// Noise per output.
+    pub noise: Vec<OutputNoise>,
+    /// Price per partition at one holder.
+    pub price: Rho,
+    /// Delta per partition at one holder.
+    pub delta: Delta,
+    /// Signed ACCEPT of every member of the cohort, by index.
+    pub cohort: Vec<SignedDocument>,
+    /// T: fewest survivors.
+    pub threshold: u32,
+    /// c: agents that may collude.
+    pub colluders: u32,
+    /// h = T - c.
+    pub honest: u32,
+    /// Hash of the roster.
+    pub roster: Hash32,
+    /// Not answered earlier, milliseconds since 1970.
+    pub slot_ms: u64,
+    /// Not accepted later, milliseconds since 1970.
+    pub deadline_ms: u64,
+    /// Log size at which the attempt's entry is contained.
+    pub checkpoint_size: u64,
+    /// Root of the log at that size.
+    pub checkpoint_root: Hash32,
+}
+canonical_struct!(Manifest {
+    query,
+    attempt,
+    plan,
+    cells,
+    noise,
+    price,
+    delta,
+    cohort,
+    threshold,
+    colluders,
+    honest,
+    roster,
+    slot_ms,
+    deadline_ms,
+    checkpoint_size,
+    checkpoint_root,
+});
+
+impl Document for Manifest {
+    const TAG: &'static str = "commun/manifest/v1";
+}
+
+/// Head of a holder's noisy partial answer. Signed by the holder's Ed25519 key; the values travel beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerHead {
+    /// Hash of the manifest that is answered.
+    pub manifest: Hash32,
+    /// The holder's roster index.
+    pub index: u32,
+    /// SHA-256 of [`encode_values`].
+    pub values: Hash32,
+}
+canonical_struct!(AnswerHead { manifest, index, values });
+
+impl Document for AnswerHead {
+    const TAG: &'static str = "commun/answer/v1";
+}
+
+/// Noisy cells as bytes: outputs in plan order, cells in grid order, each `i64` little endian.
+pub fn encode_values(values: &[Vec<i64>]) -> Vec<u8> {
+    values.iter().flatten().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// Reads [`encode_values`] for a known shape; `None` when the length is another.
+pub fn decode_values(bytes: &[u8], outputs: usize, cells: usize) -> Option<Vec<Vec<i64>>> {
+    if outputs == 0 || cells == 0 || bytes.len() != outputs.checked_mul(cells)?.checked_mul(8)? {
+        return None;
+    }
+    let cell = |chunk: &[u8]| chunk.try_into().map(i64::from_le_bytes).ok();
+    bytes.chunks_exact(cells * 8).map(|output| output.chunks_exact(8).map(cell).collect()).collect()
+}
