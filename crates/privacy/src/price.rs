@@ -1,0 +1,160 @@
+//! From a plan and a requested rho to a price and to the noise of each output.
+//!
+//! Holder and coordinator call the same functions on the same plan, so that no number of the other is trusted (P4). The price is known
+//! before the cohort is; the noise depends on how many agents' noise counts.
+
+use commun_domain::attempt::OutputNoise;
+use commun_domain::plan::{Aggregate, PrivatePlan};
+use commun_domain::{Delta, Rho};
+
+use crate::lattice::{Lattice, LatticeError, lattice};
+use crate::ledger::{Charge, Loss};
+
+/// Covers, in units of 2^-40, by how much a sum of discrete Gaussians can lose more than one discrete Gaussian
+/// (Kairouz, Liu and Steinke 2021, proposition 14: under 1e-100 at 16 steps; see `lattice/PROOF.md`).
+const SUM_OF_GAUSSIANS: Rho = Rho::from_units(1);
+
+/// Why a plan has no price or no noise. All of it follows from public parameters.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PriceError {
+    /// The plan counts nothing.
+    #[error("the plan has no output or no partition")]
+    Empty,
+    /// The outputs' shares do not add up to 1.
+    #[error("the outputs' shares of rho do not add up to 1")]
+    Shares,
+    /// The plan's bounds are impossible or leave nothing to sum.
+    #[error("the bounds of output \"{0}\" leave nothing to sum; use lo below hi, and not both 0")]
+    Bounds(String),
+    /// The sensitivity, price or loss does not fit its integer.
+    #[error("the bounds or the requested rho are too large to be priced; ask for narrower bounds or for less rho")]
+    TooLarge,
+    /// More noise shares than agents, or none.
+    #[error("{honest} of {agents} agents cannot add the noise that counts")]
+    Cohort {
+        /// Agents in the cohort.
+        agents: u32,
+        /// h.
+        honest: u32,
+    },
+    /// An output has no lattice.
+    #[error("output \"{name}\": {reason}")]
+    Output {
+        /// Name of the output.
+        name: String,
+        /// Why.
+        #[source]
+        reason: LatticeError,
+    },
+}
+
+/// Most by which one person's rows in one partition move one cell of this output, in native units (rows, people, 10^-scale).
+pub fn sensitivity(aggregate: &Aggregate) -> Option<u64> {
+    match aggregate {
+        Aggregate::CountUnits => Some(1),
+        Aggregate::CountRows { max_rows_per_person } => Some(u64::from(*max_rows_per_person)),
+        // One person's sum lies in [Linf min(lo, 0), Linf max(hi, 0)]; without rows it is 0, which lies in it too.
+        Aggregate::Sum { lo, hi, max_rows_per_person, .. } if lo <= hi => {
+            (*lo).min(0).unsigned_abs().max((*hi).max(0).unsigned_abs()).checked_mul(u64::from(*max_rows_per_person))
+        }
+        Aggregate::Sum { .. } => None,
+    }
+}
+
+/// What one partition is charged at each holder: the requested rho plus one unit of 2^-40. Declared group keys spend no delta.
+pub fn price(plan: &PrivatePlan, requested: Rho) -> Result<Loss, PriceError> {
+    check_plan(plan)?;
+    let rho = requested.checked_add(SUM_OF_GAUSSIANS).ok_or(PriceError::TooLarge)?;
+    Ok(Loss { rho, delta: Delta::ZERO })
+}
+
+/// The charges of one RESERVE: the price in each of the plan's partitions.
+pub fn charges(plan: &PrivatePlan, requested: Rho) -> Result<Vec<Charge>, PriceError> {
+    let Loss { rho, delta } = price(plan, requested)?;
+    Ok(plan.partitions.iter().map(|period| Charge { period: *period, rho, delta }).collect())
+}
+
+/// The noise that each of `agents` agents adds to each output, in plan order, when the noise of `honest` of them counts (h).
+pub fn noise(plan: &PrivatePlan, requested: Rho, agents: u32, honest: u32) -> Result<Vec<OutputNoise>, PriceError> {
+    check_plan(plan)?;
+    if honest == 0 || honest > agents {
+        return Err(PriceError::Cohort { agents, honest });
+    }
+    plan.outputs
+        .iter()
+        .map(|output| {
+            let delta = sensitivity(&output.aggregate).ok_or(PriceError::TooLarge)?;
+            let share = (output.share_num, output.share_den);
+            let fitted = lattice(plan.max_groups_per_person, delta, share, requested, honest).and_then(|found| {
+                let fits = Lattice::fits_modulus(agents, found.d, found.s2);
+                if fits { Ok(found) } else { Err(LatticeError::TotalTooLarge) }
+            });
+            fitted.map(OutputNoise::from).map_err(|reason| PriceError::Output { name: output.name.clone(), reason })
+        })
+        .collect()
+}
+
+/// The loss of one person over all the plan's partitions at up to `holders` holders, published with each result release: `P^2` times the
+/// price, or `P` times where the partition is a group key, times `holders^2`.
+pub fn loss_over_partitions(plan: &PrivatePlan, price: Rho, holders: u32) -> Option<Rho> {
+    let partitions = u64::try_from(plan.partitions.len()).ok()?;
+    let times = if plan.partition_is_key() { partitions } else { partitions.checked_mul(partitions)? };
+    price.checked_mul(times)?.checked_mul(u64::from(holders).pow(2))
+}
+
+impl From<Lattice> for OutputNoise {
+    fn from(Lattice { gamma_log2, d, s2 }: Lattice) -> Self {
+        Self { gamma_log2, d, s2 }
+    }
+}
+
+impl From<OutputNoise> for Lattice {
+    fn from(OutputNoise { gamma_log2, d, s2 }: OutputNoise) -> Self {
+        Self { gamma_log2, d, s2 }
+    }
+}
+
+fn check_plan(plan: &PrivatePlan) -> Result<(), PriceError> {
+    if plan.outputs.is_empty() || plan.partitions.is_empty() {
+        return Err(PriceError::Empty);
+    }
+    for output in &plan.outputs {
+        let empty = match &output.aggregate {
+            Aggregate::CountUnits => false,
+            Aggregate::CountRows { max_rows_per_person } => *max_rows_per_person == 0,
+            Aggregate::Sum { lo, hi, max_rows_per_person, .. } => lo > hi || (*lo == 0 && *hi == 0) || *max_rows_per_person == 0,
+        };
+        if empty {
+            return Err(PriceError::Bounds(output.name.clone()));
+        }
+    }
+    if shares_add_up_to_one(plan) { Ok(()) } else { Err(PriceError::Shares) }
+}
+
+/// Adds the shares as reduced fractions; a sum that needs more than 128 bits is no sum that a compiler of plans writes.
+fn shares_add_up_to_one(plan: &PrivatePlan) -> bool {
+    let mut sum: (u128, u128) = (0, 1);
+    for output in &plan.outputs {
+        let (num, den) = (u128::from(output.share_num), u128::from(output.share_den));
+        if num == 0 || den == 0 {
+            return false;
+        }
+        let added = (|| Some((sum.0.checked_mul(den)?.checked_add(num.checked_mul(sum.1)?)?, sum.1.checked_mul(den)?)))();
+        let Some((num, den)) = added else {
+            return false;
+        };
+        let divisor = greatest_common_divisor(num, den);
+        sum = (num / divisor, den / divisor);
+    }
+    sum == (1, 1)
+}
+
+fn greatest_common_divisor(mut a: u128, mut b: u128) -> u128 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+#[cfg(test)]
+mod tests;
