@@ -1,0 +1,56 @@
+//! Tests of the store as a whole; each file is about one promise.
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+mod agent_tables;
+mod coordinator_tables;
+mod durability;
+mod ledger_chain;
+mod log_order;
+mod opening;
+mod schema;
+
+use std::path::PathBuf;
+
+use commun_domain::calendar::Period;
+use commun_domain::{Delta, Document, Hash32, QueryId, Rho};
+use commun_privacy::ledger::{Charge, LedgerRecord, RecordKind};
+
+use crate::store::{Side, Store, StoreOptions};
+
+/// A folder that is removed at the end, and a store's path in it.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("store.sqlite")
+    }
+
+    fn open<S: Side>(&self) -> Store<S> {
+        Store::open(&self.path(), StoreOptions::default()).unwrap()
+    }
+}
+
+fn query(number: u8) -> QueryId {
+    QueryId::from_bytes([number; 32])
+}
+
+/// A record that continues the chain after `before`.
+fn record(holder: &str, before: Option<&LedgerRecord>, number: u8, kind: RecordKind) -> LedgerRecord {
+    LedgerRecord {
+        holder: holder.to_owned(),
+        domain: "subscribers".to_owned(),
+        seq: before.map_or(1, |before| before.seq + 1),
+        previous: before.map_or(Hash32::default(), Document::hash),
+        query_id: query(number),
+        attempt: 1,
+        kind,
+        permit: Hash32::from_bytes([7; 32]),
+        charges: vec![Charge { period: Period(2011 * 12), rho: Rho::from_units(1 << 30), delta: Delta::ZERO }],
+    }
+}
