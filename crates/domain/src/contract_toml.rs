@@ -74,16 +74,16 @@ struct RawTable {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawColumn {
     name: String,
     titles: Titles,
+    /// Gets all other keys, and denies the unknown ones (serde does not combine `flatten` with a denial here).
     #[serde(flatten)]
     column_type: RawColumnType,
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 enum RawColumnType {
     Code {
         list: String,
@@ -95,7 +95,7 @@ enum RawColumnType {
         #[serde(default)]
         scale: u8,
     },
-    Boolean,
+    Boolean {},
 }
 
 #[derive(Deserialize)]
@@ -206,7 +206,7 @@ fn convert_table(raw: RawTable) -> Table {
                 column_type: match column.column_type {
                     RawColumnType::Code { list, version } => ColumnType::Code { list, version },
                     RawColumnType::Number { lo, hi, scale } => ColumnType::Number { lo, hi, scale },
-                    RawColumnType::Boolean => ColumnType::Boolean,
+                    RawColumnType::Boolean {} => ColumnType::Boolean,
                 },
             })
             .collect(),

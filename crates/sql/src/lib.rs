@@ -1,0 +1,32 @@
+//! SQL text and a public schema in, a bounded typed plan out, or a refusal that says what to do instead.
+//!
+//! [`compile()`] reads an agency's question against a data contract; [`check_binding`] and [`rewrite_binding`] read a holder's binding.
+//! Both work by an allow-list over the syntax tree of `sqlparser` (the version that `DataFusion` uses): every struct of the tree is taken
+//! apart field by field, so that a field that a new version brings breaks the build instead of being ignored. Agents and coordinator compile the
+//! same text to the same bytes (P4). Pure: no I/O, no clock, no data, no `DataFusion`.
+//!
+//! What is not here: prices and noise (`commun-privacy`), permits (`commun-trust`), and running anything (`commun-engine`).
+
+mod binding;
+mod clauses;
+mod compile;
+mod items;
+mod literal;
+mod names;
+mod predicate;
+mod refuse;
+mod scalar;
+mod text;
+
+pub use binding::{BindingFault, MAX_BRANCHES, check_binding, rewrite_binding};
+pub use compile::{MAX_PARTITIONS, MAX_SELECT_ITEMS, compile};
+pub use predicate::{MAX_LIST_ITEMS, MAX_PREDICATE_DEPTH};
+pub use text::{MAX_PARENTHESES, MAX_TOKENS, strip_explain};
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod fuzz_tests;
+
+#[cfg(test)]
+mod page_tests;

@@ -1,0 +1,344 @@
+//! Admission: whether a signed query may be answered at all, and what it means and costs.
+//!
+//! The coordinator calls it when a query comes in, and every agent calls it again on the same bytes: the text is compiled and priced
+//! anew each time, from the data contract in the log, so that no plan and no number has to be believed (P4), and the coordinator's word opens
+//! nothing (P5). Everything that a refusal says comes from the question, the permit, the contract and the roster (P9).
+//!
+//! What is not asked here: a holder's own policy and ledger (the agent), whether the query is known already (the store), and
+//! whether it is in the log (`manifest`).
+
+use std::collections::BTreeSet;
+
+use commun_domain::attempt::OutputNoise;
+use commun_domain::bundle::Roster;
+use commun_domain::contract::DataContract;
+use commun_domain::encoding::{Bytes, Encode, sha256};
+use commun_domain::permit::{Permit, QueryClass};
+use commun_domain::plan::{Aggregate, KeySource, Predicate, PrivatePlan};
+use commun_domain::query::{MAX_QUERY_LIFETIME_S, PriceRequest, Query};
+use commun_domain::signed::SignedDocument;
+use commun_domain::{Delta, Document, Hash32, QueryId, Refusal, Rho, WireCode};
+use commun_privacy::accountant::{epsilon_for_rho, rho_for_epsilon};
+use commun_privacy::ledger::Loss;
+use commun_privacy::price::{self, PriceError};
+
+use crate::sign;
+use crate::state::TrustState;
+
+/// h while secure aggregation is not in force: each holder's answer leaves it unmasked and so carries the full noise.
+pub const HONEST_SHARES: u32 = 1;
+
+/// A query that may be answered, with all that follows from its text, its data contract and its permit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// As signed.
+    pub query: Query,
+    /// SHA-256 of the signed bytes.
+    pub id: QueryId,
+    /// Agency of the permit.
+    pub agency: String,
+    /// Permit.
+    pub permit: Permit,
+    /// Hash of the permit.
+    pub permit_hash: Hash32,
+    /// Data contract.
+    pub contract: DataContract,
+    /// Compiled from the signed text.
+    pub plan: PrivatePlan,
+    /// Hash of the plan.
+    pub plan_hash: Hash32,
+    /// Privacy loss asked for, per partition at one holder.
+    pub rho: Rho,
+    /// What is charged per partition at one holder.
+    pub price: Rho,
+    /// Delta charged per partition at one holder.
+    pub delta: Delta,
+    /// Lattice and noise of each output at one holder, for [`HONEST_SHARES`].
+    pub noise: Vec<OutputNoise>,
+}
+
+fn refuse<T>(code: WireCode, message: impl Into<String>, hint: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::new(code, message, hint))
+}
+
+/// Decides on a signed query at a moment, in seconds since 1970.
+///
+/// # Errors
+/// The first rule that it breaks, with what to do about it.
+pub fn admit(state: &TrustState, signed: &SignedDocument, now_unix: u64) -> Result<Admitted, Refusal> {
+    let query = Query::from_bytes(&signed.bytes.0).or_else(|why| {
+        refuse(WireCode::InvalidQuery, format!("this is not a signed query: {why}"), "sign the query with a client of this version")
+    })?;
+    let permit = signed_under_permit(state, signed, &query)?;
+    in_time(&query, permit, now_unix)?;
+    let contract = contract_of(state, &query, permit)?;
+    let plan = commun_sql::compile(&query.sql, contract, &query.settings)?;
+    covers(permit, &plan)?;
+    let rho = requested_rho(&query, contract)?;
+    let Loss { rho: price, delta } = price::price(&plan, rho).map_err(|why| unpriced(&why))?;
+    within_caps(price, delta, &query, permit, contract)?;
+    without_aggregation(&query, permit)?;
+    let noise = noise_for_roster(roster_in_force(state, now_unix)?, contract, &plan, rho)?;
+    Ok(Admitted {
+        id: signed.document_hash().into(),
+        agency: permit.agency.clone(),
+        permit: permit.clone(),
+        permit_hash: query.permit,
+        contract: contract.clone(),
+        plan_hash: plan.hash(),
+        plan,
+        rho,
+        price,
+        delta,
+        noise,
+        query,
+    })
+}
+
+/// The permit, if it is in the log and one of its keys, and nothing else, has signed.
+fn signed_under_permit<'a>(state: &'a TrustState, signed: &SignedDocument, query: &Query) -> Result<&'a Permit, Refusal> {
+    let Some(permit) = state.permit(&query.permit) else {
+        return refuse(
+            WireCode::NotPermitted,
+            format!("the permit {} is not in the log", query.permit.short()),
+            "use a permit that the register shows, or ask the supervisor's officers to sign and log this one",
+        );
+    };
+    let by_agency = sign::signers(signed, &permit.query_keys);
+    if signed.signatures.len() != 1 || !by_agency.is_ok_and(|keys| keys.len() == 1) {
+        return refuse(
+            WireCode::NotPermitted,
+            format!("the query is not signed by exactly one of the keys that permit {} names", permit.reference),
+            "sign with the key that the agency gave for this permit; a new key needs a new permit",
+        );
+    }
+    Ok(permit)
+}
+
+/// Permit and query are both in force now. Asked again when a manifest comes.
+pub(crate) fn in_time(query: &Query, permit: &Permit, now_unix: u64) -> Result<(), Refusal> {
+    if now_unix < permit.valid_from_unix {
+        let from = permit.valid_from_unix;
+        return refuse(
+            WireCode::Expired,
+            format!("permit {} is not valid yet; it becomes so at {from} seconds since 1970, now is {now_unix}", permit.reference),
+            "ask again later, and check this machine's clock",
+        );
+    }
+    if now_unix >= permit.valid_until_unix {
+        let until = permit.valid_until_unix;
+        return refuse(
+            WireCode::Expired,
+            format!("permit {} was valid until {until} seconds since 1970, now is {now_unix}", permit.reference),
+            "ask the supervisor for a new permit",
+        );
+    }
+    if now_unix >= query.expiry_unix {
+        return refuse(
+            WireCode::Expired,
+            format!("the query was to be answered before {} seconds since 1970, now is {now_unix}", query.expiry_unix),
+            "sign it again with a later expiry, and check the clocks",
+        );
+    }
+    if query.expiry_unix - now_unix > MAX_QUERY_LIFETIME_S {
+        return refuse(
+            WireCode::InvalidQuery,
+            format!("the query expires in {} s, later than the {MAX_QUERY_LIFETIME_S} s that are allowed", query.expiry_unix - now_unix),
+            "sign it with an earlier expiry, and check the clocks",
+        );
+    }
+    Ok(())
+}
+
+fn contract_of<'a>(state: &'a TrustState, query: &Query, permit: &Permit) -> Result<&'a DataContract, Refusal> {
+    if query.contract != permit.contract {
+        return refuse(
+            WireCode::NotPermitted,
+            format!(
+                "permit {} is for data contract {}, the query for {}",
+                permit.reference,
+                permit.contract.short(),
+                query.contract.short()
+            ),
+            "ask for the version of the data contract that the permit names",
+        );
+    }
+    state.contract(&query.contract).ok_or_else(|| {
+        Refusal::new(
+            WireCode::NotPermitted,
+            format!("the data contract {} is not in the log", query.contract.short()),
+            "use a data contract that the register shows",
+        )
+    })
+}
+
+/// Whether a permit allows a plan: its data contract, table, columns and classes of statistic. Also asked when a stored result
+/// release is to be returned to another permit's agency.
+///
+/// # Errors
+/// `NOT_PERMITTED` with the first thing that the permit does not name.
+pub fn covers(permit: &Permit, plan: &PrivatePlan) -> Result<(), Refusal> {
+    let not_covered = |what: String, allowed: String| {
+        let hint = format!("{allowed}; anything else needs a new permit");
+        refuse(WireCode::NotPermitted, format!("permit {} does not allow {what}", permit.reference), hint)
+    };
+    if plan.contract != permit.contract {
+        let allowed = format!("it allows {} of hash {}", permit.contract_name, permit.contract.short());
+        return not_covered(format!("data contract {}", plan.contract.short()), allowed);
+    }
+    let entries: Vec<_> = permit.tables.iter().filter(|entry| entry.table == plan.table).collect();
+    if entries.is_empty() {
+        let tables: Vec<&str> = permit.tables.iter().map(|entry| entry.table.as_str()).collect();
+        return not_covered(format!("table {}", plan.table), format!("it allows the tables {}", tables.join(", ")));
+    }
+    let columns: BTreeSet<&str> = entries.iter().flat_map(|entry| &entry.columns).map(String::as_str).collect();
+    if let Some(column) = used_columns(plan).into_iter().find(|column| !columns.contains(column)) {
+        let allowed = columns.into_iter().collect::<Vec<_>>().join(", ");
+        return not_covered(format!("column {column} of {}", plan.table), format!("it allows the columns {allowed}"));
+    }
+    let class = |output: &commun_domain::plan::Output| match output.aggregate {
+        Aggregate::CountRows { .. } => QueryClass::CountRows,
+        Aggregate::CountUnits => QueryClass::CountUnits,
+        Aggregate::Sum { .. } => QueryClass::Sum,
+    };
+    if let Some(class) = plan.outputs.iter().map(class).find(|class| !permit.query_classes.contains(class)) {
+        let allowed: Vec<&str> = permit.query_classes.iter().map(|class| class.as_str()).collect();
+        return not_covered(format!("the query class {}", class.as_str()), format!("it allows {}", allowed.join(", ")));
+    }
+    Ok(())
+}
+
+/// Columns beside unit and partition that a plan reads.
+fn used_columns(plan: &PrivatePlan) -> BTreeSet<&str> {
+    fn of_predicate<'a>(predicate: &'a Predicate, columns: &mut BTreeSet<&'a str>) {
+        match predicate {
+            Predicate::And(parts) | Predicate::Or(parts) => parts.iter().for_each(|part| of_predicate(part, columns)),
+            Predicate::Not(part) => of_predicate(part, columns),
+            Predicate::Compare { column, .. } | Predicate::InList { column, .. } | Predicate::IsNull { column } => {
+                columns.insert(column);
+            }
+            Predicate::Constant(_) => {}
+        }
+    }
+    let mut columns = BTreeSet::new();
+    if let Some(filter) = &plan.filter {
+        of_predicate(filter, &mut columns);
+    }
+    for key in &plan.keys {
+        match &key.source {
+            KeySource::Code { column, .. } | KeySource::Boolean { column } => {
+                columns.insert(column.as_str());
+            }
+            KeySource::Partition => {}
+        }
+    }
+    for output in &plan.outputs {
+        match &output.aggregate {
+            Aggregate::Sum { column, .. } => {
+                columns.insert(column.as_str());
+            }
+            Aggregate::CountRows { .. } | Aggregate::CountUnits => {}
+        }
+    }
+    columns
+}
+
+fn requested_rho(query: &Query, contract: &DataContract) -> Result<Rho, Refusal> {
+    let rho = match query.settings.price {
+        PriceRequest::Rho(rho) => rho,
+        PriceRequest::Epsilon(epsilon) => rho_for_epsilon(epsilon, contract.delta_conv)
+            .or_else(|why| refuse(WireCode::InvalidQuery, why.to_string(), "ask for an epsilon above 0, for example 1"))?,
+    };
+    if rho == Rho::ZERO {
+        return refuse(WireCode::InvalidQuery, "a privacy loss of 0 answers nothing", "ask for an epsilon or rho above 0");
+    }
+    Ok(rho)
+}
+
+/// A loss for people: rho and the epsilon that it is worth.
+fn loss(rho: Rho, contract: &DataContract) -> String {
+    format!("rho {rho} (epsilon {:.3})", epsilon_for_rho(rho, contract.delta_conv))
+}
+
+/// A refused price says both numbers: rounded ones could look equal, so units of 2^-40 stand beside them.
+fn over(price: Rho, limit: Rho, what: &str, contract: &DataContract, hint: &str) -> Result<(), Refusal> {
+    if price <= limit {
+        return Ok(());
+    }
+    let (asked, allowed) = (loss(price, contract), loss(limit, contract));
+    let (price, limit) = (price.units(), limit.units());
+    refuse(WireCode::OverBudget, format!("the price is {asked}, {price} units of 2^-40; {what} is {allowed}, {limit} units"), hint)
+}
+
+fn within_caps(price: Rho, delta: Delta, query: &Query, permit: &Permit, contract: &DataContract) -> Result<(), Refusal> {
+    over(price, query.max_price, "the highest price that the query accepts", contract, "accept a higher price, or ask for less")?;
+    over(price, permit.rho_cap, "the permit's whole budget", contract, "ask for less, or for a permit with a larger budget")?;
+    over(price, contract.rho_cap, "the data contract's cap", contract, "ask for less; this cap never rises for the same rows")?;
+    if delta > permit.delta_cap || delta > contract.delta_keys {
+        let cap = permit.delta_cap.min(contract.delta_keys);
+        return refuse(WireCode::OverBudget, format!("delta is {delta}; {cap} is allowed"), "use group keys of declared domains");
+    }
+    Ok(())
+}
+
+/// What the lack of secure aggregation forbids.
+fn without_aggregation(query: &Query, permit: &Permit) -> Result<(), Refusal> {
+    if query.least_honest > HONEST_SHARES {
+        return refuse(
+            WireCode::TooFewHolders,
+            format!("the query wants {} honest noise shares; without secure aggregation there is {HONEST_SHARES}", query.least_honest),
+            "sign the query with 1: each holder then adds the full noise by itself",
+        );
+    }
+    if !permit.unmasked {
+        return refuse(
+            WireCode::NotPermitted,
+            format!("permit {} does not allow that each holder's own noisy answer leaves it unmasked", permit.reference),
+            "secure aggregation is not in force yet: ask for a permit that says `unmasked = true`, or wait for it",
+        );
+    }
+    Ok(())
+}
+
+/// The roster, if there is one that is valid now.
+pub(crate) fn roster_in_force(state: &TrustState, now_unix: u64) -> Result<&Roster, Refusal> {
+    let valid = |roster: &&Roster| (roster.valid_from_unix..roster.valid_until_unix).contains(&now_unix);
+    state.roster().filter(valid).ok_or_else(|| {
+        Refusal::new(
+            WireCode::Unavailable,
+            "no roster of holders is in force now",
+            "the operator must have a new roster signed and logged; check this machine's clock too",
+        )
+    })
+}
+
+/// The noise of each output at one holder; refuses what no cohort could sum in 64 bits.
+fn noise_for_roster(roster: &Roster, contract: &DataContract, plan: &PrivatePlan, rho: Rho) -> Result<Vec<OutputNoise>, Refusal> {
+    let holders = u32::try_from(roster.for_dataset(&contract.name).count()).unwrap_or(u32::MAX);
+    if holders == 0 {
+        return refuse(
+            WireCode::TooFewHolders,
+            format!("no holder of the roster answers {}", contract.name),
+            "ask for a dataset that the register shows with its holders",
+        );
+    }
+    price::noise(plan, rho, holders, HONEST_SHARES).map_err(|why| unpriced(&why))
+}
+
+fn unpriced(why: &PriceError) -> Refusal {
+    let hint = "ask for more rho, fewer groups per person or fewer outputs; narrower bounds need a new data contract";
+    Refusal::new(WireCode::NotPrivate, format!("the question cannot be given noise as it stands: {why}"), hint)
+}
+
+/// What two askers of the same question share, so that a stored result release may answer the second, free: the plan, rho, the noise
+/// shares and the roster's epoch. Not the permit (ask [`covers`]), not the snapshot rule (compared with the release's date),
+/// and nothing of data: one erasure would turn "free" into "priced".
+pub fn replay_key(admitted: &Admitted, roster_epoch: u32) -> Hash32 {
+    let mut bytes = Vec::new();
+    "commun/replay/v1".encode(&mut bytes);
+    Bytes(admitted.plan.to_bytes()).encode(&mut bytes);
+    admitted.rho.encode(&mut bytes);
+    HONEST_SHARES.encode(&mut bytes);
+    roster_epoch.encode(&mut bytes);
+    sha256(&bytes)
+}

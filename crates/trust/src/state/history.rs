@@ -1,0 +1,147 @@
+//! Attempts and how queries ended, as the log tells them.
+//!
+//! An entry is taken only if it contradicts none before it; it is never taken as proof of what a ledger holds. In particular a
+//! refund's entry is the coordinator's word: no ledger may go down because of one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use commun_domain::attempt::MAX_ATTEMPTS;
+use commun_domain::bundle::Roster;
+use commun_domain::log::{AttemptEntry, FailureEntry, HolderRecord, RefundEntry, ReleaseEntry};
+use commun_domain::permit::Permit;
+use commun_domain::query::Query;
+use commun_domain::{Hash32, QueryId};
+
+use super::{TrustError, rules};
+use crate::sign;
+
+/// One logged attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptState {
+    /// Number of its entry in the log.
+    pub number: u64,
+    /// The entry.
+    pub entry: AttemptEntry,
+    /// Permit of its query.
+    pub permit: Hash32,
+}
+
+/// How a query ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Without an answer.
+    Failed(FailureEntry),
+    /// With a result release.
+    Released(ReleaseEntry),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct History {
+    pub(super) attempts: BTreeMap<(QueryId, u8), AttemptState>,
+    pub(super) outcomes: BTreeMap<QueryId, Outcome>,
+    pub(super) refunds: BTreeMap<(QueryId, u8, u32), RefundEntry>,
+}
+
+impl History {
+    fn still_open(&self, query: QueryId) -> Result<(), TrustError> {
+        if self.outcomes.contains_key(&query) { Err(TrustError::Ended(query)) } else { Ok(()) }
+    }
+
+    fn last_attempt(&self, query: QueryId) -> u8 {
+        self.attempts.range((query, 0)..=(query, u8::MAX)).next_back().map_or(0, |((_, attempt), _)| *attempt)
+    }
+
+    pub(super) fn attempt<'a>(
+        &mut self,
+        number: u64,
+        entry: &AttemptEntry,
+        (roster, roster_hash): (&Roster, Hash32),
+        permit: impl Fn(&Hash32) -> Option<&'a Permit>,
+    ) -> Result<(), TrustError> {
+        let query: Query = rules::decode("attempt's query", &entry.query)?;
+        let id: QueryId = entry.query.document_hash().into();
+        self.still_open(id)?;
+        if self.attempts.contains_key(&(id, entry.attempt)) {
+            return Err(TrustError::Known("attempt"));
+        }
+        if !(1..=MAX_ATTEMPTS).contains(&entry.attempt) || entry.attempt <= self.last_attempt(id) {
+            return Err(TrustError::Contradiction("the attempt's number must be above the query's earlier ones and within the limit"));
+        }
+        let keys = &permit(&query.permit).ok_or(TrustError::Unknown("attempt's permit"))?.query_keys;
+        if entry.query.signatures.len() != 1 || sign::signers(&entry.query, keys)?.len() != 1 {
+            return Err(TrustError::Contradiction("the attempt's query is not signed by exactly one key of its permit"));
+        }
+        if entry.roster != roster_hash {
+            return Err(TrustError::Contradiction("the attempt names another roster than the one in force"));
+        }
+        if !entry.records.windows(2).all(|pair| pair[0].index < pair[1].index) || entry.records.is_empty() {
+            return Err(TrustError::Contradiction("the attempt's records must be sorted by index, one a holder, at least one"));
+        }
+        let known: BTreeSet<u32> = roster.holders.iter().map(|holder| holder.index).collect();
+        let refunded = |record: &HolderRecord| self.refunds.contains_key(&(id, entry.attempt, record.index));
+        if !entry.records.iter().all(|record| known.contains(&record.index)) {
+            return Err(TrustError::Contradiction("the attempt has a record of a holder that is not in the roster"));
+        }
+        if entry.records.iter().any(refunded) {
+            return Err(TrustError::Contradiction("the attempt has a record that was refunded before"));
+        }
+        self.attempts.insert((id, entry.attempt), AttemptState { number, entry: entry.clone(), permit: query.permit });
+        Ok(())
+    }
+
+    pub(super) fn failure(&mut self, entry: &FailureEntry) -> Result<(), TrustError> {
+        self.still_open(entry.query)?;
+        if entry.attempt != self.last_attempt(entry.query) {
+            return Err(TrustError::Contradiction("a failure must name the query's last logged attempt, or 0 when none was logged"));
+        }
+        self.outcomes.insert(entry.query, Outcome::Failed(entry.clone()));
+        Ok(())
+    }
+
+    pub(super) fn refund(&mut self, entry: &RefundEntry, roster: &Roster) -> Result<(), TrustError> {
+        let key = (entry.query, entry.attempt, entry.index);
+        if self.refunds.contains_key(&key) {
+            return Err(TrustError::Known("refund"));
+        }
+        if !(1..=MAX_ATTEMPTS).contains(&entry.attempt) {
+            return Err(TrustError::Contradiction("the refund names an attempt that cannot be"));
+        }
+        // An offer that a holder accepted and another refused is refunded although the attempt was never logged.
+        let may = match self.attempts.get(&(entry.query, entry.attempt)) {
+            Some(attempt) => attempt.entry.records.iter().any(|record| record.index == entry.index && record.seq < entry.seq),
+            None => roster.holders.iter().any(|holder| holder.index == entry.index),
+        };
+        if !may {
+            return Err(TrustError::Contradiction("the refund is of a holder without an earlier record in this attempt"));
+        }
+        let released = |release: &ReleaseEntry| release.attempt == entry.attempt && release.participants.contains(&entry.index);
+        if matches!(self.outcomes.get(&entry.query), Some(Outcome::Released(release)) if released(release)) {
+            return Err(TrustError::Contradiction("the refund is of a holder whose answer was released"));
+        }
+        self.refunds.insert(key, entry.clone());
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, entry: &ReleaseEntry) -> Result<(), TrustError> {
+        self.still_open(entry.query)?;
+        let attempt = self.attempts.get(&(entry.query, entry.attempt)).ok_or(TrustError::Unknown("release's attempt"))?;
+        let accepted: BTreeSet<u32> = attempt.entry.records.iter().map(|record| record.index).collect();
+        if entry.attempt != self.last_attempt(entry.query) {
+            return Err(TrustError::Contradiction("the release is of an attempt that a later one has replaced"));
+        }
+        if entry.price != attempt.entry.price {
+            return Err(TrustError::Contradiction("the release names another price than its attempt"));
+        }
+        if entry.participants.is_empty()
+            || !entry.participants.windows(2).all(|pair| pair[0] < pair[1])
+            || !entry.participants.iter().all(|index| accepted.contains(index))
+        {
+            return Err(TrustError::Contradiction("the release's participants must be sorted holders that accepted the attempt"));
+        }
+        if entry.participants.iter().any(|index| self.refunds.contains_key(&(entry.query, entry.attempt, *index))) {
+            return Err(TrustError::Contradiction("the release counts a holder that took its charge back"));
+        }
+        self.outcomes.insert(entry.query, Outcome::Released(entry.clone()));
+        Ok(())
+    }
+}
