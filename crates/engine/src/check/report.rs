@@ -1,0 +1,163 @@
+//! What a check found, as values and as readable text.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use arrow::datatypes::DataType;
+
+/// Unknown codes that are shown of each column.
+pub(super) const EXAMPLES: usize = 5;
+
+/// Longest example that is shown, in characters.
+const EXAMPLE_CHARS: usize = 40;
+
+/// What was found in all tables. Quotes data: for the holder's eyes only.
+#[derive(Clone, Debug)]
+pub struct CheckReport {
+    /// Name and version.
+    pub contract: String,
+    /// In the contract's order.
+    pub tables: Vec<TableReport>,
+}
+
+/// What was found in one table.
+#[derive(Clone, Debug)]
+pub struct TableReport {
+    /// Name in the contract.
+    pub name: String,
+    /// What keeps a query from being answered, each with a hint.
+    pub faults: Vec<String>,
+    /// All rows.
+    pub rows: u64,
+    /// Rows of each partition of the contract.
+    pub rows_by_partition: BTreeMap<String, u64>,
+    /// Rows without a unit; queries pass over them.
+    pub null_units: u64,
+    /// Persons, once per partition.
+    pub persons: u64,
+    /// Persons with more rows in a partition than count.
+    pub persons_above: u64,
+    /// Most rows of one person in one partition.
+    pub most_rows: u64,
+    /// The contract's Linf.
+    pub max_rows_per_person: u32,
+    /// The contract's limit of rows in one partition.
+    pub max_rows: u64,
+    /// Columns that could be read: unit, partition, then the contract's order.
+    pub columns: Vec<ColumnReport>,
+}
+
+/// What was found in one column.
+#[derive(Clone, Debug)]
+pub struct ColumnReport {
+    /// Name in the contract.
+    pub name: String,
+    /// Type that the binding's SQL gives.
+    pub found: String,
+    /// What the contract wants.
+    pub expected: &'static str,
+    /// Rows without a value.
+    pub nulls: u64,
+    /// Values that are no number, or neither true nor false; queries read them as NULL.
+    pub unreadable: u64,
+    /// Numbers outside the contract's bounds; queries clamp them.
+    pub out_of_range: u64,
+    /// Codes outside the list, or partitions outside the calendar; queries pass over such rows.
+    pub unknown: u64,
+    /// The most frequent unknown ones, with their rows.
+    pub examples: Vec<(String, u64)>,
+}
+
+impl TableReport {
+    pub(super) fn new(name: &str, max_rows: u64, max_rows_per_person: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            faults: Vec::new(),
+            rows: 0,
+            rows_by_partition: BTreeMap::new(),
+            null_units: 0,
+            persons: 0,
+            persons_above: 0,
+            most_rows: 0,
+            max_rows_per_person,
+            max_rows,
+            columns: Vec::new(),
+        }
+    }
+
+    fn partitions_above(&self) -> impl Iterator<Item = (&String, &u64)> {
+        self.rows_by_partition.iter().filter(|(_, rows)| **rows > self.max_rows)
+    }
+}
+
+impl ColumnReport {
+    pub(super) fn new(name: &str, found: &DataType, expected: &'static str) -> Self {
+        let (name, found) = (name.to_owned(), found.to_string());
+        Self { name, found, expected, nulls: 0, unreadable: 0, out_of_range: 0, unknown: 0, examples: Vec::new() }
+    }
+}
+
+impl CheckReport {
+    /// Whether queries can be answered: no faults. Rows that are passed over or clamped do not count as faults.
+    pub fn usable(&self) -> bool {
+        self.tables.iter().all(|table| table.faults.is_empty() && table.partitions_above().next().is_none())
+    }
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "data contract {}", self.contract)?;
+        for table in &self.tables {
+            write!(f, "{table}")?;
+        }
+        let verdict = if self.usable() { "queries can be answered" } else { "queries cannot be answered until the faults are mended" };
+        writeln!(f, "{verdict}")
+    }
+}
+
+impl fmt::Display for TableReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "table {}: {} rows, {} persons (counted once per partition)", self.name, self.rows, self.persons)?;
+        for fault in &self.faults {
+            writeln!(f, "  FAULT {fault}")?;
+        }
+        for (partition, rows) in self.partitions_above() {
+            writeln!(f, "  FAULT partition {partition} has {rows} rows, the contract allows {}: ask for a new version", self.max_rows)?;
+        }
+        for (partition, rows) in &self.rows_by_partition {
+            writeln!(f, "  partition {partition}: {rows} rows")?;
+        }
+        if self.null_units > 0 {
+            writeln!(f, "  {} rows have no unit; queries pass over them", self.null_units)?;
+        }
+        if self.persons_above > 0 {
+            let (persons, limit) = (self.persons_above, self.max_rows_per_person);
+            writeln!(f, "  {persons} persons have more than {limit} row(s) (at most {}); at most {limit} in a cell count", self.most_rows)?;
+        }
+        for column in &self.columns {
+            write!(f, "{column}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ColumnReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  column {}: {} (wanted: {})", self.name, self.found, self.expected)?;
+        if self.nulls > 0 {
+            write!(f, ", {} NULL", self.nulls)?;
+        }
+        if self.unreadable > 0 {
+            write!(f, ", {} unreadable (read as NULL)", self.unreadable)?;
+        }
+        if self.out_of_range > 0 {
+            write!(f, ", {} outside the bounds (clamped)", self.out_of_range)?;
+        }
+        if self.unknown > 0 {
+            let shown = |(text, rows): &(String, u64)| format!("{:?} ({rows})", text.chars().take(EXAMPLE_CHARS).collect::<String>());
+            let examples: Vec<String> = self.examples.iter().map(shown).collect();
+            write!(f, ", {} not in the contract: {}", self.unknown, examples.join(", "))?;
+        }
+        writeln!(f)
+    }
+}

@@ -1,0 +1,241 @@
+//! From a plan to exact integer cells.
+//!
+//! [`Engine`] is a seam: [`DataFusionEngine`] reads a holder's files, simulations put fixed cells in its place. Exact cells never leave
+//! the process; only what [`release`](mod@crate::release) makes of them does (P1).
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use commun_domain::contract::DataContract;
+use commun_domain::ids::QueryId;
+use commun_domain::plan::PrivatePlan;
+use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::physical_plan::execute_stream_partitioned;
+use datafusion::prelude::{Expr, SessionContext};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use tokio::task::JoinSet;
+
+use crate::binding::Binding;
+use crate::bound::{BUCKETS, Bounds, Bucket, Totals};
+use crate::columns::{Reading, readable};
+use crate::error::EngineError;
+use crate::lower::{Lowering, Needed};
+use crate::{source, total};
+
+/// Exact totals in native units. Neither printable nor serialisable: they must not leave the process.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cells {
+    /// Per output of the plan, its cells in grid order.
+    pub outputs: Vec<Vec<i128>>,
+}
+
+impl std::fmt::Debug for Cells {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cells = self.outputs.first().map_or(0, Vec::len);
+        write!(f, "Cells({} output(s) of {cells}, hidden)", self.outputs.len())
+    }
+}
+
+/// Computes the bounded exact aggregate of a plan.
+pub trait Engine: Send + Sync {
+    /// Reads the holder's data. The caller has charged its ledger before (P8). The error never tells the requester anything but that
+    /// there is no answer.
+    fn evaluate<'a>(
+        &'a self,
+        plan: &'a PrivatePlan,
+        query_id: &'a QueryId,
+        contract: &'a DataContract,
+    ) -> BoxFuture<'a, Result<Cells, EngineError>>;
+}
+
+/// How the machine is used. None of it changes a result.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Threads that read and compute.
+    pub threads: NonZeroUsize,
+    /// Rows of one batch.
+    pub batch_rows: NonZeroUsize,
+    /// Most memory for the binding's own SQL (joins); `None` sets no limit.
+    pub memory_bytes: Option<NonZeroUsize>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let one = NonZeroUsize::MIN;
+        Self {
+            threads: std::thread::available_parallelism().unwrap_or(one),
+            batch_rows: NonZeroUsize::new(8192).unwrap_or(one),
+            memory_bytes: None,
+        }
+    }
+}
+
+/// The engine over a holder's files. Opens nothing before [`Engine::evaluate`].
+#[derive(Clone, Debug)]
+pub struct DataFusionEngine {
+    binding: Arc<Binding>,
+    folder: PathBuf,
+    options: EngineOptions,
+}
+
+impl DataFusionEngine {
+    /// `folder`: where relative paths of the binding begin.
+    pub fn new(binding: Binding, folder: impl Into<PathBuf>) -> Self {
+        Self { binding: Arc::new(binding), folder: folder.into(), options: EngineOptions::default() }
+    }
+
+    /// The same engine with other options.
+    #[must_use]
+    pub fn with_options(mut self, options: EngineOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    async fn run(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<Cells, EngineError> {
+        let (lowering, bounds) = Lowering::new(plan, query_id, contract)?;
+        let sql = bound_sql(&self.binding, contract, &plan.table)?;
+        let context = source::open(&self.binding, &self.folder, &self.options).await?;
+        let scanned = scan(&context, contract, &plan.table, &sql, &lowering.needed).await?;
+        let buckets = self.scatter(scanned, lowering).await?;
+        let totals = self.aggregate(buckets, bounds).await?;
+        Ok(Cells { outputs: totals.outputs })
+    }
+
+    async fn scatter(&self, scanned: Scan, lowering: Lowering) -> Result<Vec<Vec<Bucket>>, EngineError> {
+        let lowering = Arc::new(lowering);
+        let mut readers = JoinSet::new();
+        for mut stream in scanned {
+            let lowering = Arc::clone(&lowering);
+            readers.spawn(async move {
+                let mut buckets = lowering.buckets();
+                while let Some(batch) = stream.next().await {
+                    lowering.scatter(&batch.map_err(EngineError::execution)?, &mut buckets);
+                    tokio::task::yield_now().await;
+                }
+                Ok::<_, EngineError>(buckets)
+            });
+        }
+        let mut parts: Vec<Vec<Bucket>> = (0..BUCKETS).map(|_| Vec::new()).collect();
+        while let Some(reader) = readers.join_next().await {
+            for (part, bucket) in parts.iter_mut().zip(reader.map_err(EngineError::execution)??) {
+                part.push(bucket);
+            }
+        }
+        Ok(parts)
+    }
+
+    async fn aggregate(&self, mut buckets: Vec<Vec<Bucket>>, bounds: Bounds) -> Result<Totals, EngineError> {
+        let bounds = Arc::new(bounds);
+        let mut workers = JoinSet::new();
+        let share = buckets.len().div_ceil(self.options.threads.get()).max(1);
+        while !buckets.is_empty() {
+            let mine = buckets.split_off(buckets.len().saturating_sub(share));
+            let bounds = Arc::clone(&bounds);
+            workers.spawn_blocking(move || {
+                let mut totals = Totals::zero(&bounds);
+                for parts in mine {
+                    let mut parts = parts.into_iter();
+                    let Some(mut whole) = parts.next() else { continue };
+                    for part in parts {
+                        whole.append(&part);
+                    }
+                    bounds.aggregate(&whole, &mut totals);
+                }
+                totals
+            });
+        }
+        let mut totals = Totals::zero(&bounds);
+        while let Some(worker) = workers.join_next().await {
+            totals.merge(&worker.map_err(EngineError::execution)?);
+        }
+        Ok(totals)
+    }
+}
+
+impl Engine for DataFusionEngine {
+    fn evaluate<'a>(
+        &'a self,
+        plan: &'a PrivatePlan,
+        query_id: &'a QueryId,
+        contract: &'a DataContract,
+    ) -> BoxFuture<'a, Result<Cells, EngineError>> {
+        Box::pin(self.run(plan, query_id, contract))
+    }
+}
+
+/// The binding's SQL of a table of this contract.
+///
+/// The text is the one that `commun-sql` prints from what it has checked, so that checker and engine cannot read it differently.
+pub(crate) fn bound_sql(binding: &Binding, contract: &DataContract, table: &str) -> Result<String, EngineError> {
+    if binding.contract != contract.name {
+        return Err(EngineError::Binding(format!("it is for the contract {}, not for {}", binding.contract, contract.name)));
+    }
+    let bound = binding.table(table).ok_or_else(|| EngineError::Binding(format!("it has no table {table}; add a [[table]]")))?;
+    commun_sql::rewrite_binding(&bound.sql).map_err(|fault| EngineError::Binding(format!("table {table}: {fault}")))
+}
+
+/// What is wrong with the columns of a table's SQL: missing and extra names.
+pub(crate) fn column_faults<'a>(found: impl Iterator<Item = &'a str>, contract: &DataContract, table: &str) -> Vec<String> {
+    let mut wanted = vec![contract.unit_column.as_str(), contract.partition_column.as_str()];
+    wanted.extend(contract.table(table).into_iter().flat_map(|table| &table.columns).map(|column| column.name.as_str()));
+    let found: Vec<&str> = found.collect();
+    let missing = wanted.iter().filter(|name| !found.contains(name));
+    let extra = found.iter().filter(|name| !wanted.contains(name));
+    missing
+        .map(|name| format!("column {name} is missing: add `... AS {name}`"))
+        .chain(extra.map(|name| format!("column {name} is not in the data contract: remove it")))
+        .collect()
+}
+
+pub(crate) type Scan = Vec<datafusion::execution::SendableRecordBatchStream>;
+
+/// Streams the needed columns of a bound table, in their order. Everything that can be refused is refused before a row is read.
+pub(crate) async fn scan(
+    context: &SessionContext,
+    contract: &DataContract,
+    table: &str,
+    sql: &str,
+    needed: &[Needed],
+) -> Result<Scan, EngineError> {
+    let bound = source::bound_plan(context, table, sql).await?;
+    let binding = |message: String| EngineError::Binding(format!("table {table}: {message}"));
+    let faults = column_faults(bound.schema().fields().iter().map(|field| field.name().as_str()), contract, table);
+    if !faults.is_empty() {
+        return Err(binding(faults.join("; ")));
+    }
+    for Needed { name, reading } in needed {
+        let field = bound.schema().field_with_unqualified_name(name).map_err(|e| binding(e.strip_backtrace()))?;
+        check_type(table, name, field.data_type(), *reading)?;
+    }
+    stream(context, bound, needed.iter().map(|needed| needed.name.as_str())).await.map_err(binding)
+}
+
+pub(crate) fn check_type(table: &str, column: &str, found: &arrow::datatypes::DataType, reading: Reading) -> Result<(), EngineError> {
+    if readable(found, reading) {
+        return Ok(());
+    }
+    let (table, column) = (table.to_owned(), column.to_owned());
+    Err(EngineError::ColumnType { table, column, found: found.to_string(), expected: reading.expected() })
+}
+
+/// Starts to read columns of a bound plan.
+pub(crate) async fn stream(
+    context: &SessionContext,
+    bound: datafusion::logical_expr::LogicalPlan,
+    columns: impl Iterator<Item = &str>,
+) -> Result<Scan, String> {
+    let text = |e: datafusion::error::DataFusionError| e.strip_backtrace();
+    let mut projection = Vec::new();
+    for name in columns {
+        let place = bound.schema().index_of_column_by_name(None, name).ok_or_else(|| format!("there is no column {name}"))?;
+        projection.push(Expr::Column(bound.schema().columns()[place].clone()));
+    }
+    let plan = LogicalPlanBuilder::from(bound).project(projection).and_then(LogicalPlanBuilder::build).map_err(text)?;
+    let state = context.state();
+    let optimised = state.optimize(&plan).map_err(text)?;
+    total::check_total(&optimised)?;
+    let physical = state.query_planner().create_physical_plan(&optimised, &state).await.map_err(text)?;
+    execute_stream_partitioned(physical, context.task_ctx()).map_err(text)
+}

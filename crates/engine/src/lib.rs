@@ -1,0 +1,38 @@
+//! What an agent does with data: reads a holder's files through its binding, computes the bounded exact aggregate of a plan, and makes
+//! it safe to leave (quantise, noise).
+//!
+//! The steps are apart so that each can be read alone: [`binding`] is the holder's mapping, `source` opens files, `total` makes the
+//! binding's SQL unable to fail on a row, `lower` turns a plan into columns to read, `bound` bounds each person and adds up in integers,
+//! [`release`](mod@release) draws noise. This crate is the only user of `DataFusion`, and only scanning and the binding's SQL run
+//! there: filter, bounds and sums are code of this crate, because they carry the privacy.
+//!
+//! What is not here: prices, lattices and noise laws (`commun-privacy`), whether a question may be answered (`commun-trust`).
+
+pub mod binding;
+mod bound;
+pub mod check;
+mod columns;
+mod engine;
+mod error;
+mod filter;
+mod lower;
+mod number;
+pub mod release;
+mod source;
+mod total;
+
+pub use binding::Binding;
+pub use check::{CheckReport, check};
+pub use engine::{Cells, DataFusionEngine, Engine, EngineOptions};
+pub use error::EngineError;
+pub use release::release;
+
+#[cfg(test)]
+mod neighbour_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod totality_tests;
+
+#[cfg(test)]
+mod speed_tmp;

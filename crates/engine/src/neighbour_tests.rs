@@ -1,0 +1,122 @@
+//! What privacy rests on, on the engine's integers and through the real reading path: neighbouring databases give answers within the
+//! sensitivity that is priced, and nothing about batches, order or threads changes a result.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use commun_domain::plan::{CompareOp, Literal, Predicate};
+use proptest::prelude::*;
+
+use crate::Cells;
+use crate::testing::{LINF, Row, contract, options, over_csv, plan};
+
+const MONTHS: [&str; 2] = ["2011-01", "2011-02"];
+
+/// Squared sensitivity of one cell, per output of the test plans: rows, persons, sum of [-50, 1000].
+const DELTA_SQUARED: [i128; 3] = [(LINF as i128).pow(2), 1, (LINF as i128 * 1000).pow(2)];
+
+fn run(rows: &[Row], plan: &commun_domain::plan::PrivatePlan) -> Cells {
+    tokio::runtime::Runtime::new().unwrap().block_on(over_csv(rows, plan, options(2, 16)))
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let km = prop::sample::select(vec!["", "x", "NaN", "1e300", "-1e300", "99.95", "-3", "0", "5"]);
+    let month = prop::sample::select(vec!["2011-01", "2011-02", "2011-03", ""]);
+    let home = prop::sample::select(vec!["A", "B", "C", "Z", ""]);
+    let train = prop::sample::select(vec!["true", "false", "", "7"]);
+    (0..4u8, month, home, km, train).prop_map(|(person, month, home, km, train)| Row::new(&format!("p{person}"), month, home, km, train))
+}
+
+fn heavy() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for number in 0..200 {
+        let home = ["A", "B", "C"][number % 3];
+        rows.push(Row::new("p0", MONTHS[number % 2], home, ["1e9", "-1e9", ""][number / 7 % 3], ["true", "false"][number / 2 % 2]));
+    }
+    rows
+}
+
+fn filter() -> impl Strategy<Value = Option<Predicate>> {
+    let over_km = Predicate::Compare { column: "km".to_owned(), op: CompareOp::Gt, literal: Literal::Number(0) };
+    let not_at_a = Predicate::Not(Box::new(Predicate::InList { column: "home".to_owned(), literals: vec![Literal::Code("A".to_owned())] }));
+    prop::sample::select(vec![None, Some(over_km), Some(not_at_a)])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn removing_one_person_in_one_partition_moves_each_output_by_at_most_its_sensitivity(
+        mut rows in prop::collection::vec(row(), 0..40),
+        with_heavy in any::<bool>(),
+        keys in prop::sample::subsequence(vec!["home", "train", "month"], 0..=3),
+        max_groups in 1u32..=3,
+        filter in filter(),
+        removed in 0..2usize,
+    ) {
+        if with_heavy {
+            rows.extend(heavy());
+        }
+        let contract = contract();
+        let mut plan = plan(&contract, &MONTHS, &keys, max_groups);
+        plan.filter = filter;
+        let without: Vec<Row> = rows.iter().filter(|row| row.person != "p0" || row.month != MONTHS[removed]).cloned().collect();
+        let (all, fewer) = (run(&rows, &plan), run(&without, &plan));
+        for (output, delta_squared) in DELTA_SQUARED.iter().enumerate() {
+            prop_assert_eq!(all.outputs[output].len(), fewer.outputs[output].len());
+            let cells = all.outputs[output].iter().zip(&fewer.outputs[output]);
+            let distance: i128 = cells.map(|(a, b)| (a - b).pow(2)).sum();
+            prop_assert!(distance <= i128::from(max_groups) * delta_squared, "output {}: {}", output, distance);
+        }
+    }
+}
+
+#[test]
+fn the_bound_is_reached_so_the_test_above_can_fail() {
+    let plan = plan(&contract(), &MONTHS, &["home"], 2);
+    let rows: Vec<Row> = heavy().into_iter().map(|row| Row { km: "1e9".to_owned(), ..row }).collect();
+    let cells = run(&rows, &plan);
+    for (output, delta_squared) in cells.outputs.iter().zip(DELTA_SQUARED) {
+        // Two partitions, in each two groups that are as large as they may be.
+        let total: i128 = output.iter().sum();
+        assert_eq!(total.pow(2), 16 * delta_squared);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn order_batches_and_threads_never_change_a_result() {
+    let mut rows = heavy();
+    for number in 0..3000 {
+        let (month, home) = (MONTHS[number % 2], ["A", "B", "C", "Z"][number * 7 % 4]);
+        rows.push(Row::new(&format!("q{}", number * 31 % 700), month, home, &format!("{}.{}", number % 90, number % 10), "true"));
+    }
+    let plan = plan(&contract(), &MONTHS, &["home"], 1);
+    let expected = over_csv(&rows, &plan, options(1, 8192)).await;
+    assert!(expected.outputs.iter().all(|output| output.iter().all(|cell| *cell != 0)));
+    for (number, stride) in [1usize, 7, 1009].into_iter().enumerate() {
+        let mut shuffled: Vec<Row> = (0..rows.len()).map(|place| rows[place * stride % rows.len()].clone()).collect();
+        if number % 2 == 1 {
+            shuffled.reverse();
+        }
+        for (threads, batch) in [(1, 1), (2, 100), (5, 8192)] {
+            assert!(over_csv(&shuffled, &plan, options(threads, batch)).await == expected, "{stride} {threads} {batch}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_filter_is_three_valued_and_off_grid_rows_are_dropped() {
+    let rows = [
+        Row::new("a", "2011-01", "A", "5", "true"),
+        Row::new("b", "2011-01", "A", "", "true"),
+        Row::new("c", "2011-01", "Z", "5", "true"),
+        Row::new("", "2011-01", "A", "5", "true"),
+        Row::new("d", "2011-03", "A", "5", "true"),
+        Row::new("e", "2011-01", "B", "-5", "true"),
+    ];
+    let mut plan = plan(&contract(), &["2011-01"], &["home"], 1);
+    assert_eq!(over_csv(&rows, &plan, options(1, 8)).await.outputs[1], [2, 1, 0]);
+    let above = Predicate::Compare { column: "km".to_owned(), op: CompareOp::Gt, literal: Literal::Number(0) };
+    plan.filter = Some(above.clone());
+    assert_eq!(over_csv(&rows, &plan, options(1, 8)).await.outputs, [[1, 0, 0], [1, 0, 0], [50, 0, 0]]);
+    plan.filter = Some(Predicate::Not(Box::new(above)));
+    assert_eq!(over_csv(&rows, &plan, options(1, 8)).await.outputs, [[0, 1, 0], [0, 1, 0], [0, -50, 0]]);
+}
