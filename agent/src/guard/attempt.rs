@@ -1,0 +1,89 @@
+//! The life of an attempt in this process, as types that are passed by value.
+//!
+//! An [`Accepted`] attempt can be refunded or bound to one manifest, and either consumes it; a [`Bound`] one has no way back to a refund
+//! (P8). An attempt dies with its process: nothing of this is stored, so a restart forgets what was refundable.
+
+use commun_domain::attempt::Manifest;
+use commun_domain::{Document, Hash32, QueryId};
+use commun_privacy::ledger::LedgerRecord;
+use commun_trust::{Admitted, OwnReserve};
+
+/// One attempt of one query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct AttemptKey {
+    /// Query.
+    pub(crate) query: QueryId,
+    /// Attempt, from 1.
+    pub(crate) attempt: u8,
+}
+
+impl std::fmt::Display for AttemptKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} attempt {}", self.query.short(), self.attempt)
+    }
+}
+
+/// What the journal says about a question beside the decision.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// Agency of the permit.
+    pub(crate) agency: Option<String>,
+    /// Permit that the query names.
+    pub(crate) permit: Option<Hash32>,
+    /// SQL text.
+    pub(crate) sql: String,
+}
+
+impl About {
+    pub(crate) fn admitted(admitted: &Admitted) -> Self {
+        Self { agency: Some(admitted.agency.clone()), permit: Some(admitted.permit_hash), sql: admitted.query.sql.clone() }
+    }
+}
+
+/// Reserved and accepted, no manifest yet.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// What was admitted.
+    pub(crate) admitted: Admitted,
+    /// What was reserved, as manifests are checked against it.
+    pub(crate) own: OwnReserve,
+    /// The RESERVE record, as a refund must repeat it.
+    pub(crate) reserve: LedgerRecord,
+    /// After it the reserve is taken back, milliseconds since 1970.
+    pub(crate) manifest_deadline_ms: u64,
+}
+
+impl Accepted {
+    /// Binds the attempt to its one manifest.
+    pub(crate) fn bind(self, manifest: Manifest) -> Bound {
+        Bound { admitted: self.admitted, own: self.own, hash: manifest.hash(), manifest }
+    }
+}
+
+/// Bound to a manifest: charged for good, whatever comes.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    /// What was admitted.
+    pub(crate) admitted: Admitted,
+    /// What was reserved.
+    pub(crate) own: OwnReserve,
+    /// The manifest.
+    pub(crate) manifest: Manifest,
+    /// Its hash.
+    pub(crate) hash: Hash32,
+}
+
+impl Bound {
+    pub(crate) fn key(&self) -> AttemptKey {
+        AttemptKey { query: self.manifest.query, attempt: self.manifest.attempt }
+    }
+}
+
+/// What this process remembers of an attempt that is alive. One that ended is no longer in the map.
+#[derive(Debug)]
+pub(crate) enum Live {
+    /// Waiting for its manifest.
+    Accepted(Box<Accepted>),
+    /// A task works on its answer.
+    Bound(About),
+}

@@ -1,0 +1,129 @@
+//! The holder's own ledger, which is authoritative for the holder: the fold of its records in memory, beside the records on the disk.
+//!
+//! A record counts in memory only after the store has it on the disk, and is told to anybody only after that (P8).
+
+use std::collections::BTreeSet;
+
+use commun_domain::calendar::Period;
+use commun_domain::{Document, Hash32, Refusal, WireCode};
+use commun_privacy::ledger::{Caps, Charge, Ledger, LedgerError, LedgerRecord, Loss, RecordKind};
+use commun_store::{AgentStore, StoreError};
+use commun_trust::Admitted;
+
+use super::attempt::AttemptKey;
+
+/// Why the ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BookError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The records contradict each other.
+    #[error("the ledger does not hold: {0}; restore nothing, and call the supervisor")]
+    Ledger(#[from] LedgerError),
+    /// The store is another holder's.
+    #[error("the store is the ledger of \"{found}\", not of \"{expected}\"; check `holder` and `state_dir` in the configuration")]
+    OtherHolder {
+        /// The holder in the records.
+        found: String,
+        /// The configured holder.
+        expected: String,
+    },
+}
+
+/// The own ledger.
+#[derive(Debug)]
+pub(crate) struct Book {
+    holder: String,
+    ledger: Ledger,
+    reserved: BTreeSet<AttemptKey>,
+    accounts: BTreeSet<(String, Period)>,
+}
+
+impl Book {
+    /// Reads the stored records and checks that they hold together.
+    pub(crate) fn load(store: &AgentStore, holder: &str) -> Result<Self, BookError> {
+        let mut book = Self { holder: holder.to_owned(), ledger: Ledger::default(), reserved: BTreeSet::new(), accounts: BTreeSet::new() };
+        for record in store.ledger_load()? {
+            if record.holder != holder {
+                return Err(BookError::OtherHolder { found: record.holder, expected: holder.to_owned() });
+            }
+            book.count(&record)?;
+        }
+        Ok(book)
+    }
+
+    /// Whether the price of a question fits both caps in every partition that it reads.
+    pub(crate) fn check(&self, admitted: &Admitted) -> Result<(), Refusal> {
+        let price = Loss { rho: admitted.price, delta: admitted.delta };
+        let contract = Loss { rho: admitted.contract.rho_cap, delta: admitted.contract.delta_keys };
+        let permit = Loss { rho: admitted.permit.rho_cap, delta: admitted.permit.delta_cap };
+        let caps = Caps { contract, permit };
+        for period in &admitted.plan.partitions {
+            let fits = self.ledger.check(&self.holder, &admitted.plan.budget_domain, *period, admitted.permit_hash, price, caps);
+            fits.map_err(|over| {
+                let partition = admitted.plan.calendar.format(over.period);
+                Refusal::new(
+                    WireCode::OverBudget,
+                    format!("partition {partition}: {over}"),
+                    "ask for less, or for another partition; the budget of the same rows never starts again",
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Charges the price of an attempt; on the disk when it returns.
+    pub(crate) fn reserve(&mut self, store: &AgentStore, admitted: &Admitted, attempt: u8) -> Result<LedgerRecord, BookError> {
+        let charge = |period: &Period| Charge { period: *period, rho: admitted.price, delta: admitted.delta };
+        let (seq, previous) = self.ledger.next(&self.holder);
+        let record = LedgerRecord {
+            holder: self.holder.clone(),
+            domain: admitted.plan.budget_domain.clone(),
+            seq,
+            previous,
+            query_id: admitted.id,
+            attempt,
+            kind: RecordKind::Reserve,
+            permit: admitted.permit_hash,
+            charges: admitted.plan.partitions.iter().map(charge).collect(),
+        };
+        // On a copy first: what the rules refuse must not reach the disk.
+        self.ledger.clone().apply(&record)?;
+        store.reserve(&record)?;
+        self.count(&record)?;
+        Ok(record)
+    }
+
+    /// Takes a RESERVE back; on the disk when it returns. When that may be is for the guard to say.
+    pub(crate) fn refund(&mut self, store: &AgentStore, reserve: &LedgerRecord) -> Result<(u64, Hash32), BookError> {
+        let (seq, previous) = self.ledger.next(&self.holder);
+        let record = LedgerRecord { seq, previous, kind: RecordKind::Refund, ..reserve.clone() };
+        self.ledger.clone().apply(&record)?;
+        store.ledger_append(&record)?;
+        self.count(&record)?;
+        Ok((seq, record.hash()))
+    }
+
+    /// Whether a RESERVE of this attempt is in the ledger, refunded or not.
+    pub(crate) fn has_reserved(&self, key: AttemptKey) -> bool {
+        self.reserved.contains(&key)
+    }
+
+    /// Every (budget domain, partition) that was ever charged.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = &(String, Period)> {
+        self.accounts.iter()
+    }
+
+    /// Loss in one partition: under one permit, or under all.
+    pub(crate) fn spent(&self, domain: &str, period: Period, permit: Option<Hash32>) -> Loss {
+        self.ledger.spent(&self.holder, domain, period, permit)
+    }
+
+    fn count(&mut self, record: &LedgerRecord) -> Result<(), LedgerError> {
+        self.ledger.apply(record)?;
+        self.reserved.insert(AttemptKey { query: record.query_id, attempt: record.attempt });
+        self.accounts.extend(record.charges.iter().map(|charge| (record.domain.clone(), charge.period)));
+        Ok(())
+    }
+}

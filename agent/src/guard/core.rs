@@ -1,0 +1,383 @@
+//! What is answered: the decisions of an agent, synchronous, over its store, its ledger and its reading of the log.
+//!
+//! OFFER: known before? log intact? deadlines possible? `trust::admit`; the holder's policy; its ledger; then RESERVE on the disk; only then
+//! ACCEPT. MANIFEST: of an attempt alive in this process, the first one only; then every number compared. Each refusal is signed, has a
+//! public reason, and stands in the journal with what an engineer needs to know. Nothing here reads data; `run` does, after this.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use commun_domain::attempt::{Accept, Manifest, Refuse};
+use commun_domain::clock::Clock;
+use commun_domain::query::Query;
+use commun_domain::signed::SignedDocument;
+use commun_domain::{Document, Hash32, Refusal, WireCode};
+use commun_service::Faults;
+use commun_store::AgentStore;
+use commun_store::agent::{AttemptEnd, Decision, JournalLine};
+use commun_store::error::StoreError;
+use commun_trust::{Admitted, OwnReserve, admit, check_manifest};
+use ed25519_dalek::SigningKey;
+
+use super::attempt::{About, Accepted, AttemptKey, Bound, Live};
+use super::book::Book;
+use super::logbook::{LogFault, Logbook};
+use super::message::{Failure, Offer, Outgoing, Refused, failed, local_fault, refusal_failure, shortened};
+use crate::health::Health;
+
+/// Most attempts that are alive at once: one is worked on, the others wait.
+pub const MAX_OPEN_ATTEMPTS: usize = 8;
+
+/// Longest time from an offer to its manifest deadline, in milliseconds: until then a reserve without manifest stays charged.
+pub const MAX_MANIFEST_WAIT_MS: u64 = 600_000;
+
+/// What the holder decided in its configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    /// Holder's name.
+    pub(crate) holder: String,
+    /// Permits that it accepts.
+    pub(crate) accept_permits: Vec<Hash32>,
+    /// Own minimum of c.
+    pub(crate) min_colluders: u32,
+}
+
+/// The guard's state.
+pub(crate) struct Core {
+    pub(crate) store: Arc<AgentStore>,
+    pub(crate) log: Logbook,
+    pub(crate) book: Book,
+    pub(crate) policy: Policy,
+    pub(crate) key: SigningKey,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) faults: Faults,
+    pub(crate) health: Arc<Health>,
+    pub(crate) live: BTreeMap<AttemptKey, Live>,
+}
+
+impl Core {
+    /// Ends what the process before left behind: it stays charged, and nobody can say what it had sent (P8).
+    pub(crate) fn close_open_attempts(&self) -> Result<(), StoreError> {
+        let now_ms = self.clock.now_ms();
+        for open in self.store.open_attempts()? {
+            let key = AttemptKey { query: open.query, attempt: open.attempt };
+            let charged = if self.book.has_reserved(key) { "the charge stays" } else { "nothing had been charged" };
+            let reason = format!("the process restarted; {charged}");
+            self.store.attempt_end(&open.query, open.attempt, AttemptEnd::Failed, &reason, now_ms)?;
+            let code = Some(WireCode::Unavailable);
+            self.store.journal_append(&line(now_ms, key, &About::default(), Decision::Failed, code, reason, 0))?;
+        }
+        Ok(())
+    }
+
+    /// Decides on an offer. The reply is signed; nothing is told before it is on the disk.
+    pub(crate) fn offer(&mut self, offer: &Offer) -> Option<Outgoing> {
+        let key = AttemptKey { query: offer.query.document_hash().into(), attempt: offer.attempt };
+        let mut about = about_unadmitted(&offer.query);
+        let decided = self.decide(offer, key, &mut about);
+        match decided {
+            Ok(accept) => {
+                tracing::info!(query = %key.query, attempt = key.attempt, "accepted");
+                Some(Outgoing::Accept(accept))
+            }
+            Err(refused) => self.refuse(key, &about, &refused),
+        }
+    }
+
+    fn decide(&mut self, offer: &Offer, key: AttemptKey, about: &mut About) -> Result<SignedDocument, Refused> {
+        let now_ms = self.clock.now_ms();
+        // First, so that no second decision on the same attempt can ever be taken, whatever the first one was.
+        self.store.attempt_begin(&key.query, key.attempt, now_ms).map_err(|error| match error {
+            StoreError::AttemptKnown { .. } => Refused::known(key),
+            error => Refused::begun_not(local_fault(&error)),
+        })?;
+        if let Some(reason) = self.log.stopped() {
+            let public = "this holder's agent has stopped answering until a person at the holder decides";
+            return Err(Refused::begun(Failure { code: WireCode::Unavailable, public: public.to_owned(), local: reason.to_owned() }));
+        }
+        deadlines(offer, now_ms)?;
+        if self.live.len() >= MAX_OPEN_ATTEMPTS {
+            let message = format!("this holder has {MAX_OPEN_ATTEMPTS} attempts open already");
+            return Err(Refusal::new(WireCode::Unavailable, message, "ask again when they have ended").into());
+        }
+        let admitted = admit(self.log.state(), &offer.query, now_ms / 1000)?;
+        *about = About::admitted(&admitted);
+        self.by_policy(&admitted)?;
+        let (index, min_colluders) = self.cohort_minimum(&admitted)?;
+        self.book.check(&admitted)?;
+
+        self.faults.at("agent.before_reserve");
+        let reserve = self.book.reserve(&self.store, &admitted, key.attempt).map_err(|error| Refused::begun(local_fault(&error)))?;
+        self.faults.at("agent.after_reserve");
+
+        let own = OwnReserve { index, seq: reserve.seq, record: reserve.hash(), price: admitted.price, min_colluders };
+        let accepted = Accepted { admitted, own, reserve, manifest_deadline_ms: offer.manifest_deadline_ms };
+        let reason = "within the permit, the policy and the ledger; the price is reserved".to_owned();
+        if let Err(error) = self.store.journal_append(&line(now_ms, key, about, Decision::Accepted, None, reason, 0)) {
+            // Nothing was told yet, and what is not in the journal is not answered.
+            self.take_back(key, &accepted);
+            return Err(Refused { failure: local_fault(&error), begun: false });
+        }
+        let accept =
+            Accept { query: key.query, attempt: key.attempt, index, seq: own.seq, record: own.record, price: own.price, min_colluders };
+        self.live.insert(key, Live::Accepted(Box::new(accepted)));
+        Ok(commun_trust::sign::signed(&accept, &self.key))
+    }
+
+    fn by_policy(&self, admitted: &Admitted) -> Result<(), Refused> {
+        if self.policy.accept_permits.contains(&admitted.permit_hash) {
+            return Ok(());
+        }
+        Err(Refused::begun(Failure {
+            code: WireCode::NotPermitted,
+            public: format!("the holder's policy does not accept permit {}", admitted.permit.reference),
+            local: format!(
+                "the policy does not list this permit ({}, {}); to accept it, add \"{}\" to accept_permits under [policy] and restart the agent",
+                admitted.permit.reference, admitted.permit.purpose, admitted.permit_hash
+            ),
+        }))
+    }
+
+    /// The own roster index, and c_i: protection against all other listed holders, as no independence list is in force.
+    fn cohort_minimum(&self, admitted: &Admitted) -> Result<(u32, u32), Refusal> {
+        let unlisted = || {
+            let message = format!("the roster does not list {} for {}", self.policy.holder, admitted.contract.name);
+            Refusal::new(WireCode::NotPermitted, message, "the coordinator must offer to the roster's holders only")
+        };
+        let roster = self.log.state().roster().ok_or_else(unlisted)?;
+        let listed: Vec<_> = roster.for_dataset(&admitted.contract.name).collect();
+        let own = listed.iter().find(|holder| holder.name == self.policy.holder).ok_or_else(unlisted)?;
+        if own.key != crate::config::public_key(&self.key) {
+            let message = format!("the roster names another key for {}", self.policy.holder);
+            return Err(Refusal::new(WireCode::Unavailable, message, "the holder must configure the key that the roster names"));
+        }
+        let others = u32::try_from(listed.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        if self.policy.min_colluders > others {
+            let message = format!("the holder wants protection against {} others; {others} are listed", self.policy.min_colluders);
+            return Err(Refusal::new(WireCode::TooFewHolders, message, "ask when the roster lists more holders for the dataset"));
+        }
+        Ok((own.index, others))
+    }
+
+    /// Signs, journals and remembers a refusal. `None` when the roster does not name this holder, so that nobody could check it.
+    fn refuse(&mut self, key: AttemptKey, about: &About, refused: &Refused) -> Option<Outgoing> {
+        let failure = &refused.failure;
+        tracing::info!(query = %key.query, attempt = key.attempt, code = %failure.code, "refused");
+        self.health.note(self.clock.now_ms(), format!("refused {key}: {}: {}", failure.code, failure.local));
+        let now_ms = self.clock.now_ms();
+        if refused.begun {
+            let ended = self.store.attempt_end(&key.query, key.attempt, AttemptEnd::Refused, &failure.local, now_ms);
+            self.noted(ended);
+        }
+        self.journal(now_ms, key, about, Decision::Refused, Some(failure.code), &failure.local, 0);
+        let index = self.log.state().roster().and_then(|roster| roster.holder(&self.policy.holder)).map(|holder| holder.index)?;
+        let refuse = Refuse { query: key.query, attempt: key.attempt, index, code: failure.code, message: shortened(&failure.public) };
+        Some(Outgoing::Refuse(commun_trust::sign::signed(&refuse, &self.key)))
+    }
+
+    /// Binds the first manifest of an attempt that is alive in this process. Any other is refused; a second one kills its attempt.
+    pub(crate) fn bind(&mut self, bytes: &[u8]) -> Result<Box<Bound>, Vec<Outgoing>> {
+        let manifest = Manifest::from_bytes(bytes).map_err(|error| {
+            self.health.note(self.clock.now_ms(), format!("a manifest cannot be read: {error}"));
+            Vec::new()
+        })?;
+        let key = AttemptKey { query: manifest.query, attempt: manifest.attempt };
+        match self.live.remove(&key) {
+            Some(Live::Accepted(accepted)) if self.clock.now_ms() < accepted.manifest_deadline_ms => {
+                self.live.insert(key, Live::Bound(About::admitted(&accepted.admitted)));
+                Ok(Box::new(accepted.bind(manifest)))
+            }
+            Some(Live::Accepted(accepted)) => Err(self.refund(key, *accepted)),
+            Some(Live::Bound(about)) => {
+                self.live.insert(key, Live::Bound(about));
+                let message = "a second manifest came for the attempt; it is ended and stays charged";
+                Err(self.fail(key, &refusal_failure(WireCode::NotPermitted, message)).into_iter().collect())
+            }
+            None => {
+                let message = "a manifest came for an attempt that is not alive in this process";
+                tracing::warn!(query = %key.query, attempt = key.attempt, "{message}");
+                self.health.note(self.clock.now_ms(), format!("{key}: {message}"));
+                let now_ms = self.clock.now_ms();
+                self.journal(now_ms, key, &About::default(), Decision::Refused, Some(WireCode::NotPermitted), message, 0);
+                Err(vec![failed(key, WireCode::NotPermitted, message)])
+            }
+        }
+    }
+
+    /// Checks a bound manifest; the log must have been read, and a checkpoint verified, up to its size (see `run`).
+    pub(crate) fn check(&self, bound: &Bound) -> Result<(), Failure> {
+        if let Some(reason) = self.log.stopped() {
+            return Err(Failure { local: reason.to_owned(), ..refusal_failure(WireCode::Unavailable, "this holder's agent has stopped") });
+        }
+        let size = bound.manifest.checkpoint_size;
+        let read = self.log.root_at(size).filter(|_| self.log.covers(size));
+        let own_root = read.ok_or_else(|| {
+            let message = "the log was not sent, with a signed checkpoint, up to the size that the manifest names";
+            refusal_failure(WireCode::NotPermitted, message)
+        })?;
+        let now_ms = self.clock.now_ms();
+        if !self.log.is_fresh(now_ms / 1000) {
+            return Err(refusal_failure(WireCode::Expired, "the newest checkpoint of the log is not of now; check the clocks"));
+        }
+        check_manifest(self.log.state(), &bound.admitted, &bound.own, &bound.manifest, &own_root, now_ms)?;
+        // A permit may have left the policy only by a restart, which ends every attempt; the ledger has the charge already.
+        Ok(())
+    }
+
+    /// Whether a bound attempt has not been ended meanwhile.
+    pub(crate) fn is_bound(&self, key: AttemptKey) -> bool {
+        matches!(self.live.get(&key), Some(Live::Bound(_)))
+    }
+
+    /// Ends a bound attempt without an answer; the charge stays.
+    pub(crate) fn fail(&mut self, key: AttemptKey, failure: &Failure) -> Option<Outgoing> {
+        let Some(Live::Bound(about)) = self.live.remove(&key) else { return None };
+        tracing::warn!(query = %key.query, attempt = key.attempt, code = %failure.code, "failed");
+        let now_ms = self.clock.now_ms();
+        self.health.note(now_ms, format!("failed {key}: {}: {}", failure.code, failure.local));
+        let ended = self.store.attempt_end(&key.query, key.attempt, AttemptEnd::Failed, &failure.local, now_ms);
+        self.noted(ended);
+        self.journal(now_ms, key, &about, Decision::Failed, Some(failure.code), &failure.local, 0);
+        Some(failed(key, failure.code, &failure.public))
+    }
+
+    /// Ends a bound attempt with its answer. On the disk before the answer leaves: what left stands in the journal.
+    pub(crate) fn answered(&mut self, key: AttemptKey, bytes_sent: usize) -> Result<(), Failure> {
+        let Some(Live::Bound(about)) = self.live.get(&key) else {
+            return Err(refusal_failure(WireCode::Cancelled, "the attempt was ended"));
+        };
+        let now_ms = self.clock.now_ms();
+        let bytes = u64::try_from(bytes_sent).unwrap_or(u64::MAX);
+        let reason = "the noisy answer was handed to the link".to_owned();
+        let line = line(now_ms, key, about, Decision::Answered, None, reason, bytes);
+        self.store.journal_append(&line).map_err(|error| local_fault(&error))?;
+        let ended = self.store.attempt_end(&key.query, key.attempt, AttemptEnd::Answered, "", now_ms);
+        ended.map_err(|error| local_fault(&error))?;
+        self.live.remove(&key);
+        tracing::info!(query = %key.query, attempt = key.attempt, bytes, "answered");
+        Ok(())
+    }
+
+    /// Takes back every reserve whose manifest did not come in time.
+    pub(crate) fn refund_due(&mut self) -> Vec<Outgoing> {
+        let now_ms = self.clock.now_ms();
+        let is_due = |live: &Live| matches!(live, Live::Accepted(accepted) if accepted.manifest_deadline_ms <= now_ms);
+        let due: Vec<AttemptKey> = self.live.iter().filter(|(_, live)| is_due(live)).map(|(key, _)| *key).collect();
+        let mut outgoing = Vec::new();
+        for key in due {
+            if let Some(Live::Accepted(accepted)) = self.live.remove(&key) {
+                outgoing.extend(self.refund(key, *accepted));
+            }
+        }
+        outgoing
+    }
+
+    /// The earliest time at which [`Core::refund_due`] has something to do, milliseconds since 1970.
+    pub(crate) fn next_refund_ms(&self) -> Option<u64> {
+        let deadline = |live: &Live| if let Live::Accepted(accepted) = live { Some(accepted.manifest_deadline_ms) } else { None };
+        self.live.values().filter_map(deadline).min()
+    }
+
+    /// Ends every attempt that has a manifest: its answer could not be told. Those without one wait for their deadline.
+    pub(crate) fn link_lost(&mut self) {
+        let bound: Vec<AttemptKey> = self.live.iter().filter(|(_, live)| matches!(live, Live::Bound(_))).map(|(key, _)| *key).collect();
+        for key in bound {
+            self.fail(key, &refusal_failure(WireCode::Unavailable, "the link to the coordinator was lost"));
+        }
+    }
+
+    /// The coordinator ended an attempt.
+    pub(crate) fn cancelled(&mut self, key: AttemptKey, code: WireCode) -> Option<Outgoing> {
+        // Without a manifest it is refunded at its deadline, as any other.
+        let message = format!("the coordinator ended the attempt with {code}");
+        self.fail(key, &refusal_failure(WireCode::Cancelled, &message))
+    }
+
+    /// Takes log entries; the size read is told back.
+    pub(crate) fn entries(&mut self, first: u64, entries: &[Vec<u8>]) -> Result<Outgoing, LogFault> {
+        self.log.append(&self.store, first, entries).inspect_err(|fault| self.health.note(self.clock.now_ms(), fault.to_string()))?;
+        Ok(Outgoing::LogReadTo(self.log.size()))
+    }
+
+    /// Takes a checkpoint.
+    pub(crate) fn checkpoint(&mut self, note: &str) -> Result<(), LogFault> {
+        self.log.checkpoint(&self.store, note).inspect_err(|fault| self.health.note(self.clock.now_ms(), fault.to_string()))
+    }
+
+    fn refund(&mut self, key: AttemptKey, accepted: Accepted) -> Vec<Outgoing> {
+        match self.book.refund(&self.store, &accepted.reserve) {
+            Ok((seq, record)) => {
+                tracing::info!(query = %key.query, attempt = key.attempt, "refunded");
+                let now_ms = self.clock.now_ms();
+                let reason = "no manifest came by the offer's deadline; the charge was taken back";
+                let ended = self.store.attempt_end(&key.query, key.attempt, AttemptEnd::Refunded, reason, now_ms);
+                self.noted(ended);
+                self.journal(now_ms, key, &About::admitted(&accepted.admitted), Decision::Refunded, None, reason, 0);
+                vec![Outgoing::Refunded { query: key.query, attempt: key.attempt, seq, record }]
+            }
+            Err(error) => {
+                // It stays charged, and stays refundable as long as this process lives.
+                self.health.note(self.clock.now_ms(), format!("cannot refund {key}: {error}"));
+                let later = self.clock.now_ms().saturating_add(REFUND_RETRY_MS);
+                self.live.insert(key, Live::Accepted(Box::new(Accepted { manifest_deadline_ms: later, ..accepted })));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Undoes a reserve that was never told.
+    fn take_back(&mut self, key: AttemptKey, accepted: &Accepted) {
+        let refunded = self.book.refund(&self.store, &accepted.reserve);
+        let end = if refunded.is_ok() { AttemptEnd::Refunded } else { AttemptEnd::Failed };
+        if let Err(error) = refunded {
+            self.health.note(self.clock.now_ms(), format!("cannot take back the reserve of {key}, it stays charged: {error}"));
+        }
+        let ended = self.store.attempt_end(&key.query, key.attempt, end, "the journal could not be written", self.clock.now_ms());
+        self.noted(ended);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one line of the journal, written in one place")]
+    fn journal(&self, now_ms: u64, key: AttemptKey, about: &About, what: Decision, code: Option<WireCode>, reason: &str, bytes: u64) {
+        self.noted(self.store.journal_append(&line(now_ms, key, about, what, code, reason.to_owned(), bytes)).map(drop));
+    }
+
+    fn noted(&self, result: Result<(), StoreError>) {
+        if let Err(error) = result {
+            tracing::error!("the store could not be written: {error}");
+            self.health.note(self.clock.now_ms(), error.to_string());
+        }
+    }
+}
+
+/// How long after a refund that could not be written it is tried again, in milliseconds.
+const REFUND_RETRY_MS: u64 = 5_000;
+
+fn deadlines(offer: &Offer, now_ms: u64) -> Result<(), Refusal> {
+    let in_order = now_ms < offer.reply_deadline_ms && offer.reply_deadline_ms <= offer.manifest_deadline_ms;
+    if in_order && offer.manifest_deadline_ms - now_ms <= MAX_MANIFEST_WAIT_MS {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        WireCode::Expired,
+        format!("the offer's deadlines are past or more than {MAX_MANIFEST_WAIT_MS} ms away by this holder's clock"),
+        "check the clocks of the coordinator and of the holder",
+    ))
+}
+
+/// What the journal can say before a query is admitted: nothing in it is verified yet.
+fn about_unadmitted(signed: &SignedDocument) -> About {
+    Query::from_bytes(&signed.bytes.0).map(|query| About { agency: None, permit: Some(query.permit), sql: query.sql }).unwrap_or_default()
+}
+
+fn line(
+    time_ms: u64,
+    key: AttemptKey,
+    about: &About,
+    decision: Decision,
+    code: Option<WireCode>,
+    reason: String,
+    bytes_sent: u64,
+) -> JournalLine {
+    let About { agency, permit, sql } = about.clone();
+    JournalLine { time_ms, query: key.query, attempt: key.attempt, agency, permit, sql, decision, code, reason, bytes_sent }
+}

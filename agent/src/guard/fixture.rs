@@ -1,0 +1,265 @@
+//! One holder of the world in `crates/trust/tests/common`, with fixed cells in place of data and a clock that a test moves.
+
+#[path = "../../../crates/trust/tests/common/mod.rs"]
+pub(super) mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use commun_domain::attempt::{Accept, Manifest, Refuse};
+use commun_domain::clock::Clock;
+use commun_domain::contract::DataContract;
+use commun_domain::log::{HolderRecord, LogEntry};
+use commun_domain::plan::PrivatePlan;
+use commun_domain::query::{PriceRequest, Query};
+use commun_domain::signed::SignedDocument;
+use commun_domain::{Document, Hash32, QueryId, Rho, WireCode};
+use commun_engine::{Cells, Engine, EngineError};
+use commun_privacy::ledger::LedgerRecord;
+use commun_service::Faults;
+use commun_store::agent::JournalLine;
+use commun_store::{AgentStore, StoreOptions};
+use commun_tlog::checkpoint::Checkpoint;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use super::core::Core;
+use super::message::Outgoing;
+use super::{Guard, Offer, Parts, lock};
+use crate::health::Health;
+
+pub(super) const NOW_MS: u64 = common::NOW_UNIX * 1000;
+pub(super) const REPLY_MS: u64 = NOW_MS + 1_000;
+pub(super) const MANIFEST_MS: u64 = NOW_MS + 2_000;
+/// Cells of the world's question.
+pub(super) const CELLS: usize = 9;
+/// The exact total of each of them, which must never leave.
+pub(super) const EXACT: i128 = 1000;
+
+#[derive(Debug)]
+pub(super) struct TestClock(AtomicU64);
+
+impl TestClock {
+    pub(super) fn set(&self, now_ms: u64) {
+        self.0.store(now_ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Fixed cells, and how often they were asked for.
+#[derive(Debug)]
+pub(super) struct FixedEngine {
+    pub(super) reads: AtomicUsize,
+    pub(super) takes: Duration,
+}
+
+impl Engine for FixedEngine {
+    fn evaluate<'a>(&'a self, _: &'a PrivatePlan, _: &'a QueryId, _: &'a DataContract) -> BoxFuture<'a, Result<Cells, EngineError>> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            tokio::time::sleep(self.takes).await;
+            Ok(Cells { outputs: vec![vec![EXACT; CELLS]] })
+        })
+    }
+}
+
+/// Holder 1.
+pub(super) struct World {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) clock: Arc<TestClock>,
+    pub(super) engine: Arc<FixedEngine>,
+    pub(super) health: Arc<Health>,
+    pub(super) store: Arc<AgentStore>,
+    pub(super) guard: Arc<Guard>,
+}
+
+/// What a world is made of beside the defaults.
+pub(super) struct Setup {
+    pub(super) accept: Vec<Hash32>,
+    pub(super) faults: Faults,
+    pub(super) takes: Duration,
+    pub(super) max_pages: Option<u32>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { accept: vec![common::permit().hash()], faults: Faults::none(), takes: Duration::ZERO, max_pages: None }
+    }
+}
+
+impl World {
+    /// An agent that accepts the world's permit and has read its log.
+    pub(super) fn ready() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub(super) fn with(setup: Setup) -> Self {
+        let world = Self::start(tempfile::tempdir().unwrap(), setup);
+        world.log(&[
+            LogEntry::Bundle(common::signed_by(&common::bundle(), &[common::root_key()])),
+            LogEntry::Roster(common::signed_by(&common::roster(), &common::roster_signers())),
+            LogEntry::Contract(common::signed_by(&common::contract(), &common::officers())),
+            LogEntry::Permit(common::signed_by(&common::permit(), &common::officers())),
+        ]);
+        world
+    }
+
+    fn start(folder: tempfile::TempDir, setup: Setup) -> Self {
+        let clock = Arc::new(TestClock(AtomicU64::new(NOW_MS)));
+        let engine = Arc::new(FixedEngine { reads: AtomicUsize::new(0), takes: setup.takes });
+        let health = Arc::new(Health::default());
+        let options = StoreOptions { max_pages: setup.max_pages };
+        let store = Arc::new(AgentStore::open(&folder.path().join("agent.sqlite"), options).unwrap());
+        let parts = Parts {
+            holder: common::holder(1).name,
+            accept_permits: setup.accept,
+            min_colluders: 0,
+            bundle_sha256: common::bundle().hash(),
+            key: common::holder_key(1),
+            store: store.clone(),
+            engine: engine.clone(),
+            clock: clock.clone(),
+            faults: setup.faults,
+            health: health.clone(),
+        };
+        let guard = Guard::start(parts, folder.path()).unwrap();
+        Self { folder, clock, engine, health, store, guard }
+    }
+
+    /// The process ends and another one starts on the same folder.
+    pub(super) fn restarted(self, setup: Setup) -> Self {
+        let Self { folder, guard, store, .. } = self;
+        drop((guard, store));
+        Self::start(folder, setup)
+    }
+
+    /// Runs one decision as the guard would.
+    pub(super) fn core<T>(&self, decide: impl FnOnce(&mut Core) -> T) -> T {
+        decide(&mut lock(&self.guard.core))
+    }
+
+    /// Entries come, and a checkpoint over them.
+    pub(super) fn log(&self, entries: &[LogEntry]) {
+        let bytes: Vec<Vec<u8>> = entries.iter().map(Document::to_bytes).collect();
+        self.core(|core| core.entries(core.log.size(), &bytes)).unwrap();
+        let note = self.note(self.core(|core| core.log.size()), self.root());
+        self.core(|core| core.checkpoint(&note)).unwrap();
+    }
+
+    /// The log key's note over any size and root.
+    pub(super) fn note(&self, size: u64, root: Hash32) -> String {
+        let origin = common::bundle().log_origin;
+        let checkpoint = Checkpoint { origin: origin.clone(), size, root: *root.as_bytes(), time_unix: self.clock.now_unix() };
+        checkpoint.sign(&origin, &common::log_key()).unwrap()
+    }
+
+    pub(super) fn root(&self) -> Hash32 {
+        self.core(|core| core.log.root_at(core.log.size())).unwrap()
+    }
+
+    pub(super) fn offer(&self, question: &SignedDocument) -> Outgoing {
+        self.core(|core| core.offer(&offer(question))).unwrap()
+    }
+
+    /// Accepts a question, and the coordinator logs the attempt and writes the manifest.
+    pub(super) fn manifest(&self, question: &Query) -> Manifest {
+        let signed = common::signed_query(question);
+        let accepted = accepted(self.offer(&signed));
+        let own: Accept = Accept::from_bytes(&accepted.bytes.0).unwrap();
+        let admitted = self.core(|core| commun_trust::admit(core.log.state(), &signed, common::NOW_UNIX)).unwrap();
+        let other = |index| Accept { min_colluders: 2, ..common::accept(&admitted, index) };
+        let mut entry = common::attempt_entry(&admitted);
+        entry.records[0] = HolderRecord { index: 1, seq: own.seq, record: own.record };
+        self.log(&[LogEntry::Attempt(entry)]);
+        Manifest {
+            query: admitted.id,
+            attempt: 1,
+            plan: admitted.plan_hash,
+            cells: u64::try_from(CELLS).unwrap(),
+            noise: admitted.noise.clone(),
+            price: admitted.price,
+            delta: admitted.delta,
+            cohort: vec![
+                accepted,
+                common::signed_by(&other(2), &[common::holder_key(2)]),
+                common::signed_by(&other(3), &[common::holder_key(3)]),
+            ],
+            threshold: 3,
+            colluders: 2,
+            honest: 1,
+            roster: common::roster().hash(),
+            slot_ms: NOW_MS,
+            deadline_ms: NOW_MS + 60_000,
+            checkpoint_size: self.core(|core| core.log.size()),
+            checkpoint_root: self.root(),
+        }
+    }
+
+    /// The link comes up; what the guard says arrives here.
+    pub(super) async fn link(&self) -> mpsc::Receiver<Outgoing> {
+        let (sender, receiver) = mpsc::channel(16);
+        self.guard.link_up(sender).await;
+        receiver
+    }
+
+    /// Spent in the question's partition, by the records on the disk.
+    pub(super) fn spent(&self) -> Rho {
+        let mut ledger = commun_privacy::ledger::Ledger::default();
+        for record in self.records() {
+            ledger.apply(&record).unwrap();
+        }
+        let contract = common::contract();
+        let period = contract.calendar.parse("2011-01").unwrap();
+        ledger.spent(&common::holder(1).name, &contract.budget_domain, period, None).rho
+    }
+
+    pub(super) fn records(&self) -> Vec<LedgerRecord> {
+        self.store.ledger_load().unwrap()
+    }
+
+    pub(super) fn last_line(&self) -> JournalLine {
+        self.store.journal_tail(1).unwrap().pop().unwrap().1
+    }
+
+    pub(super) fn reads(&self) -> usize {
+        self.engine.reads.load(Ordering::SeqCst)
+    }
+}
+
+pub(super) fn offer(question: &SignedDocument) -> Offer {
+    Offer { query: question.clone(), attempt: 1, reply_deadline_ms: REPLY_MS, manifest_deadline_ms: MANIFEST_MS }
+}
+
+/// The world's question with this nonce.
+pub(super) fn question(nonce: u8) -> Query {
+    Query { nonce: [nonce; 16], ..common::query() }
+}
+
+/// The same, at a price of which many fit the budget.
+pub(super) fn cheap(nonce: u8) -> Query {
+    let mut query = question(nonce);
+    query.settings.price = PriceRequest::Rho(Rho::parse("0.001").unwrap());
+    query
+}
+
+/// The signed acceptance.
+pub(super) fn accepted(reply: Outgoing) -> SignedDocument {
+    let Outgoing::Accept(signed) = reply else { panic!("not accepted: {reply:?}") };
+    assert!(commun_trust::verify(&signed, &common::holder_public(1)));
+    signed
+}
+
+/// Code and public message of a signed refusal.
+pub(super) fn refused(reply: &Outgoing) -> (WireCode, String) {
+    let Outgoing::Refuse(signed) = reply else { panic!("not refused: {reply:?}") };
+    assert!(commun_trust::verify(signed, &common::holder_public(1)));
+    let refuse = Refuse::from_bytes(&signed.bytes.0).unwrap();
+    assert_eq!(refuse.index, 1);
+    (refuse.code, refuse.message)
+}

@@ -1,0 +1,244 @@
+//! The agent's own reading of the log: every entry stored, its root recomputed, its meaning folded, each checkpoint compared.
+//!
+//! A checkpoint with another root than the own one, a log that becomes shorter, or an entry that was different when it was read first, means
+//! that this agent is shown another log than others may be. That is a stop: nothing is answered until a person decides. The reason is
+//! kept in a file, so that a restart does not forget it. An entry that cannot be read or breaks a rule is no such thing: it is stored,
+//! reported, and gives no trust.
+
+use std::path::{Path, PathBuf};
+
+use commun_domain::log::{LogEntry, MAX_ENTRY_BYTES};
+use commun_domain::signed::SignedDocument;
+use commun_domain::{Document, Hash32};
+use commun_store::{AgentStore, StoreError};
+use commun_tlog::checkpoint::Checkpoint;
+use commun_tlog::tree::{Frontier, leaf_hash};
+use commun_trust::{Pins, TrustState};
+use ed25519_dalek::VerifyingKey;
+
+/// Oldest newest checkpoint under which a manifest is answered, in seconds.
+pub(crate) const MAX_CHECKPOINT_AGE_S: u64 = 600;
+
+/// How far a checkpoint may be in the agent's own future, in seconds.
+pub(crate) const MAX_CHECKPOINT_AHEAD_S: u64 = 120;
+
+/// Entries read at once while replaying the stored log.
+const REPLAY_BATCH: u32 = 256;
+
+/// Name of the file that remembers a stop, in the state folder.
+pub(crate) const STOP_FILE: &str = "STOPPED";
+
+/// Why entries or a checkpoint were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LogFault {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Entries are missing between what is stored and what came: the link starts again.
+    #[error("log entries from {first} came, but only {size} are stored; connecting again")]
+    Gap {
+        /// Number of the first that came.
+        first: u64,
+        /// Entries stored.
+        size: u64,
+    },
+    /// An entry past the limit.
+    #[error("a log entry has more than {MAX_ENTRY_BYTES} bytes")]
+    TooLarge,
+    /// A checkpoint that is not believed.
+    #[error("a checkpoint is not believed: {0}")]
+    Checkpoint(String),
+    /// The agent answers nothing any more.
+    #[error("{0}")]
+    Stopped(String),
+}
+
+/// The log as this agent has read it.
+#[derive(Debug)]
+pub(crate) struct Logbook {
+    state: TrustState,
+    frontier: Frontier,
+    /// Root at each size from 0: 32 bytes an entry.
+    roots: Vec<Hash32>,
+    verified: Option<Checkpoint>,
+    /// A checkpoint of more entries than were read when it came.
+    ahead: Option<String>,
+    stop: Option<String>,
+    stop_file: PathBuf,
+    /// Number and reason of the last entry that counts for nothing.
+    last_invalid: Option<(u64, String)>,
+}
+
+impl Logbook {
+    /// Reads the stored log again.
+    pub(crate) fn replay(store: &AgentStore, pins: Pins, state_dir: &Path) -> Result<Self, LogFault> {
+        let stop_file = state_dir.join(STOP_FILE);
+        let mut book = Self {
+            state: TrustState::new(pins),
+            frontier: Frontier::new(),
+            roots: vec![Hash32::from_bytes(Frontier::new().root())],
+            verified: None,
+            ahead: None,
+            stop: read_stop(&stop_file),
+            stop_file,
+            last_invalid: None,
+        };
+        loop {
+            let entries = store.entries(book.size(), REPLAY_BATCH)?;
+            if entries.is_empty() {
+                break;
+            }
+            for entry in entries {
+                book.fold(&entry.bytes);
+            }
+        }
+        if let Some((_, note)) = store.latest_checkpoint()? {
+            match book.checkpoint(store, &note) {
+                Err(LogFault::Store(error)) => return Err(error.into()),
+                // Signed by the log key of an earlier bundle, or stopped: the next one decides.
+                Err(fault) => tracing::warn!("the stored checkpoint is not taken: {fault}"),
+                Ok(()) => {}
+            }
+        }
+        Ok(book)
+    }
+
+    /// Entries read.
+    pub(crate) fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// What follows from them.
+    pub(crate) fn state(&self) -> &TrustState {
+        &self.state
+    }
+
+    /// Why nothing is answered any more.
+    pub(crate) fn stopped(&self) -> Option<&str> {
+        self.stop.as_deref()
+    }
+
+    /// The newest checkpoint that was verified and has the own root.
+    pub(crate) fn verified(&self) -> Option<&Checkpoint> {
+        self.verified.as_ref()
+    }
+
+    /// Number and reason of the last entry that counts for nothing.
+    pub(crate) fn last_invalid(&self) -> Option<&(u64, String)> {
+        self.last_invalid.as_ref()
+    }
+
+    /// The own root at a size; `None` when fewer entries were read.
+    pub(crate) fn root_at(&self, size: u64) -> Option<Hash32> {
+        usize::try_from(size).ok().and_then(|size| self.roots.get(size)).copied()
+    }
+
+    /// Whether a verified checkpoint covers `size` entries.
+    pub(crate) fn covers(&self, size: u64) -> bool {
+        self.verified.as_ref().is_some_and(|checkpoint| checkpoint.size >= size)
+    }
+
+    /// Whether the newest verified checkpoint is of now.
+    pub(crate) fn is_fresh(&self, now_unix: u64) -> bool {
+        self.verified.as_ref().is_some_and(|checkpoint| {
+            now_unix <= checkpoint.time_unix.saturating_add(MAX_CHECKPOINT_AGE_S)
+                && checkpoint.time_unix <= now_unix.saturating_add(MAX_CHECKPOINT_AHEAD_S)
+        })
+    }
+
+    /// Takes entries from number `first` on. Ones that are stored already must be the same.
+    pub(crate) fn append(&mut self, store: &AgentStore, first: u64, entries: &[Vec<u8>]) -> Result<(), LogFault> {
+        self.going()?;
+        if entries.iter().any(|bytes| bytes.len() > MAX_ENTRY_BYTES) {
+            return Err(LogFault::TooLarge);
+        }
+        let size = self.size();
+        if first > size {
+            return Err(LogFault::Gap { first, size });
+        }
+        let known = usize::try_from(size - first).unwrap_or(usize::MAX).min(entries.len());
+        let stored = store.entries(first, u32::try_from(known).unwrap_or(u32::MAX))?;
+        if stored.iter().zip(entries).any(|(stored, came)| stored.bytes != *came) {
+            return Err(self.stop(format!("the coordinator sent other log entries from number {first} on than it had sent before")));
+        }
+        let new = &entries[known..];
+        let kinds: Vec<(&[u8], &str)> =
+            new.iter().map(|bytes| (bytes.as_slice(), LogEntry::from_bytes(bytes).map_or("unknown", |entry| entry.kind()))).collect();
+        store.append_entries(size, &kinds)?;
+        for bytes in new {
+            self.fold(bytes);
+        }
+        match self.ahead.take() {
+            Some(note) => self.checkpoint(store, &note),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a checkpoint: signed by the log key of the bundle in force, and with the own root.
+    pub(crate) fn checkpoint(&mut self, store: &AgentStore, note: &str) -> Result<(), LogFault> {
+        self.going()?;
+        let fault = |reason: &str| LogFault::Checkpoint(reason.to_owned());
+        let bundle = self.state.bundle().ok_or_else(|| fault("no trust bundle was read yet"))?;
+        let key = VerifyingKey::from_bytes(bundle.log_key.as_bytes()).map_err(|_| fault("the bundle's log key is no key"))?;
+        let checkpoint = Checkpoint::open(note, &bundle.log_origin, &key).map_err(|error| LogFault::Checkpoint(error.to_string()))?;
+        if checkpoint.origin != bundle.log_origin {
+            return Err(fault("it is of another log than the bundle's"));
+        }
+        if let Some(earlier) = self.verified.as_ref().filter(|earlier| checkpoint.size < earlier.size) {
+            let (from, to) = (earlier.size, checkpoint.size);
+            return Err(self.stop(format!("the log became shorter: a checkpoint of {to} entries came after one of {from}")));
+        }
+        let Some(root) = self.root_at(checkpoint.size) else {
+            self.ahead = Some(note.to_owned());
+            return Ok(());
+        };
+        if root != Hash32::from_bytes(checkpoint.root) {
+            return Err(self.stop(format!(
+                "the log key signed a root at {} entries that differs from this agent's own: it is shown another log",
+                checkpoint.size
+            )));
+        }
+        if self.verified.as_ref() != Some(&checkpoint) {
+            store.save_checkpoint(checkpoint.size, note)?;
+            self.verified = Some(checkpoint);
+        }
+        Ok(())
+    }
+
+    fn going(&self) -> Result<(), LogFault> {
+        self.stop.clone().map_or(Ok(()), |reason| Err(LogFault::Stopped(reason)))
+    }
+
+    fn stop(&mut self, reason: String) -> LogFault {
+        let text = format!(
+            "STOPPED: {reason}. This agent answers nothing. Compare the log with the supervisor's, then delete {} and restart",
+            self.stop_file.display()
+        );
+        if let Err(error) = std::fs::write(&self.stop_file, &text) {
+            tracing::error!("cannot write {}: {error}", self.stop_file.display());
+        }
+        self.stop = Some(text.clone());
+        LogFault::Stopped(text)
+    }
+
+    fn fold(&mut self, bytes: &[u8]) {
+        let number = self.size();
+        // What cannot be read must be counted too. A bundle without content can be no bundle, so it is counted and changes nothing.
+        let unreadable = |_| LogEntry::Bundle(SignedDocument::default());
+        let entry = LogEntry::from_bytes(bytes).unwrap_or_else(unreadable);
+        if let Err(error) = self.state.apply(number, &entry) {
+            tracing::warn!(number, kind = entry.kind(), "a log entry counts for nothing: {error}");
+            self.last_invalid = Some((number, error.to_string()));
+        }
+        self.frontier.append(leaf_hash(bytes));
+        self.roots.push(Hash32::from_bytes(self.frontier.root()));
+    }
+}
+
+fn read_stop(path: &Path) -> Option<String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Some(text.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(format!("STOPPED: {} cannot be read: {error}", path.display())),
+    }
+}

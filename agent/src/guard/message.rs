@@ -1,0 +1,131 @@
+//! What the guard hears and says, and the two halves of every refusal: what everyone may read, and what stays at the holder.
+//!
+//! A public text is made from the question, the permit, the policy and the ledger; a local one may say more and goes to the journal and to
+//! `status` only. They are separate fields, so that the local half cannot be sent by accident.
+
+use commun_domain::signed::SignedDocument;
+use commun_domain::{Hash32, QueryId, Refusal, WireCode};
+
+use super::attempt::AttemptKey;
+
+/// Longest public message of a refusal or failure, in characters.
+const MAX_PUBLIC_CHARS: usize = 1000;
+
+/// An offer as it came over the link.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The agency's signed query.
+    pub query: SignedDocument,
+    /// Attempt, from 1.
+    pub attempt: u8,
+    /// Replies count until then, milliseconds since 1970.
+    pub reply_deadline_ms: u64,
+    /// The manifest comes by then or not at all, milliseconds since 1970.
+    pub manifest_deadline_ms: u64,
+}
+
+/// What the agent tells the coordinator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outgoing {
+    /// Signed ACCEPT.
+    Accept(SignedDocument),
+    /// Signed REFUSE.
+    Refuse(SignedDocument),
+    /// The noisy answer.
+    Answer {
+        /// Which attempt.
+        query: QueryId,
+        /// Which attempt.
+        attempt: u8,
+        /// Signed head.
+        head: SignedDocument,
+        /// Noisy cells.
+        values: Vec<u8>,
+    },
+    /// No answer will come; the charge stays.
+    Failed {
+        /// Which attempt.
+        query: QueryId,
+        /// Which attempt.
+        attempt: u8,
+        /// Stable code.
+        code: WireCode,
+        /// Public reason.
+        message: String,
+    },
+    /// A RESERVE was taken back.
+    Refunded {
+        /// Which attempt.
+        query: QueryId,
+        /// Which attempt.
+        attempt: u8,
+        /// Number of the REFUND record.
+        seq: u64,
+        /// Hash of the REFUND record.
+        record: Hash32,
+    },
+    /// Entries read.
+    LogReadTo(u64),
+}
+
+/// Why an attempt ends without an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    /// Stable code.
+    pub(crate) code: WireCode,
+    /// For everyone; never made from data.
+    pub(crate) public: String,
+    /// For the holder's own journal and status.
+    pub(crate) local: String,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let local = format!("{} ({})", refusal.message, refusal.hint);
+        Self { code: refusal.code, public: refusal.message, local }
+    }
+}
+
+/// A refusal of an offer, and whether the attempt was begun in the store for it.
+pub(super) struct Refused {
+    pub(super) failure: Failure,
+    pub(super) begun: bool,
+}
+
+impl Refused {
+    pub(super) fn begun(failure: Failure) -> Self {
+        Self { failure, begun: true }
+    }
+
+    pub(super) fn begun_not(failure: Failure) -> Self {
+        Self { failure, begun: false }
+    }
+
+    pub(super) fn known(key: AttemptKey) -> Self {
+        let message = format!("attempt {} of this query was offered before; nothing is started twice", key.attempt);
+        Self::begun_not(refusal_failure(WireCode::NotPermitted, &message))
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::begun(refusal.into())
+    }
+}
+
+pub(super) fn refusal_failure(code: WireCode, message: &str) -> Failure {
+    Failure { code, public: message.to_owned(), local: message.to_owned() }
+}
+
+/// A fault of this machine: others learn only that there is one.
+pub(super) fn local_fault(error: &dyn std::fmt::Display) -> Failure {
+    Failure { code: WireCode::Unavailable, public: "this holder's store cannot take the query now".to_owned(), local: error.to_string() }
+}
+
+pub(super) fn failed(key: AttemptKey, code: WireCode, message: &str) -> Outgoing {
+    Outgoing::Failed { query: key.query, attempt: key.attempt, code, message: shortened(message) }
+}
+
+pub(super) fn shortened(text: &str) -> String {
+    text.chars().take(MAX_PUBLIC_CHARS).collect()
+}

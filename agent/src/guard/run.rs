@@ -1,0 +1,149 @@
+//! From a bound manifest to the answer: wait for the log, check, read within the deadline, draw noise, wait for the slot, sign, send.
+//!
+//! The attempt is charged before this begins, and stays charged however this ends. Every step looks first whether the attempt is still
+//! alive: a second manifest, a lost link or a cancellation has ended it meanwhile.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use commun_domain::WireCode;
+use commun_domain::attempt::{AnswerHead, encode_values};
+use commun_domain::encoding::sha256;
+use commun_engine::{Cells, EngineError};
+
+use super::attempt::Bound;
+use super::message::{Failure, Outgoing};
+use super::{Guard, lock};
+
+/// Longest wait for the log entries and the checkpoint that a manifest names, if they come after it.
+const LOG_WAIT: Duration = Duration::from_secs(10);
+
+/// What is told of any fault in reading or computing. One text for all: which fault it was may depend on the data.
+const NO_ANSWER: &str = "the holder could not compute an answer; its engineer finds the reason in the agent's journal";
+
+/// Works on one attempt until it has ended.
+pub(super) async fn run(guard: Arc<Guard>, bound: Arc<Bound>) {
+    let key = bound.key();
+    match answer(&guard, &bound).await {
+        Ok(Some(answer)) => {
+            guard.tell(answer).await;
+            guard.sent().await;
+            guard.faults.at("agent.after_send");
+        }
+        // Ended meanwhile, journaled and told by whoever ended it.
+        Ok(None) => {}
+        Err(failure) => {
+            let told = guard.with(move |core| core.fail(key, &failure)).await;
+            guard.tell_all(told).await;
+        }
+    }
+}
+
+async fn answer(guard: &Guard, bound: &Arc<Bound>) -> Result<Option<Outgoing>, Failure> {
+    let key = bound.key();
+    wait_for_log(guard, bound).await;
+    checked(guard, bound).await?;
+    let late = || failure(WireCode::Unavailable, "the deadline passed before the answer was ready");
+    let deadline_ms = bound.manifest.deadline_ms;
+
+    let turn = tokio::time::timeout(until(guard, deadline_ms), guard.reading.acquire()).await;
+    let Ok(Ok(_turn)) = turn else { return Err(late()) };
+    // While it waited for its turn the log went on.
+    checked(guard, bound).await?;
+    if !guard.with(move |core| core.is_bound(key)).await {
+        return Ok(None);
+    }
+    guard.faults.at("agent.before_read");
+    let cells = tokio::time::timeout(until(guard, deadline_ms), evaluate(guard, bound)).await.map_err(|_| late())??;
+
+    let noise = bound.admitted.noise.clone();
+    let drawn = tokio::task::spawn_blocking(move || commun_engine::release(&cells, &noise)).await;
+    let noisy = drawn
+        .map_err(|error| failure_here(format!("drawing noise stopped: {error}")))?
+        .map_err(|error| failure_here(format!("no noise: {error}")))?;
+    guard.faults.at("agent.after_release");
+
+    tokio::time::sleep(until(guard, bound.manifest.slot_ms)).await;
+    if guard.clock.now_ms() >= deadline_ms {
+        return Err(late());
+    }
+    let values = encode_values(&noisy);
+    let head = AnswerHead { manifest: bound.hash, index: bound.own.index, values: sha256(&values) };
+    let sent = values.len();
+    let signed = guard.with(move |core| {
+        if !core.is_bound(key) {
+            return Ok(None);
+        }
+        let head = commun_trust::sign::signed(&head, &core.key);
+        core.answered(key, sent).map(|()| Some(head))
+    });
+    Ok(signed.await?.map(|head| Outgoing::Answer { query: key.query, attempt: key.attempt, head, values }))
+}
+
+/// The one place where data are read.
+async fn evaluate(guard: &Guard, bound: &Bound) -> Result<Cells, Failure> {
+    let admitted = &bound.admitted;
+    let mut reading = pin!(guard.engine.evaluate(&admitted.plan, &admitted.id, &admitted.contract));
+    // The fault point is inside the reading: after its first step, before its last.
+    let first = futures::poll!(reading.as_mut());
+    guard.faults.at("agent.reading");
+    let cells = match first {
+        Poll::Ready(cells) => cells,
+        Poll::Pending => reading.await,
+    };
+    let cells = cells.map_err(|error| {
+        failure_here(match &error {
+            EngineError::Execution { detail } => format!("{error}: {}", detail.expose_locally()),
+            other => other.to_string(),
+        })
+    })?;
+    let shape = |output: &Vec<i128>| u64::try_from(output.len()) == Ok(bound.manifest.cells);
+    if cells.outputs.len() == admitted.plan.outputs.len() && cells.outputs.iter().all(shape) {
+        Ok(cells)
+    } else {
+        Err(failure_here("the engine gave another shape than the plan's".to_owned()))
+    }
+}
+
+async fn checked(guard: &Guard, bound: &Arc<Bound>) -> Result<(), Failure> {
+    let bound = Arc::clone(bound);
+    guard.with(move |core| core.check(&bound)).await
+}
+
+/// Entries and checkpoint travel before the manifest, as a rule; the check afterwards decides.
+async fn wait_for_log(guard: &Guard, bound: &Bound) {
+    let size = bound.manifest.checkpoint_size;
+    let mut moved = guard.log_moved.subscribe();
+    let covered = async {
+        while !guard.with(move |core| core.log.covers(size) || core.log.stopped().is_some()).await {
+            if moved.changed().await.is_err() {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LOG_WAIT.min(until(guard, bound.manifest.deadline_ms)), covered).await;
+}
+
+fn until(guard: &Guard, time_ms: u64) -> Duration {
+    Duration::from_millis(time_ms.saturating_sub(guard.clock.now_ms()))
+}
+
+fn failure(code: WireCode, message: &str) -> Failure {
+    Failure { code, public: message.to_owned(), local: message.to_owned() }
+}
+
+fn failure_here(local: String) -> Failure {
+    Failure { code: WireCode::Internal, public: NO_ANSWER.to_owned(), local }
+}
+
+impl Guard {
+    /// Waits until the link has taken everything that was handed to it.
+    async fn sent(&self) {
+        let sender = lock(&self.link).clone();
+        if let Some(sender) = sender {
+            let _ = sender.reserve_many(sender.max_capacity()).await;
+        }
+    }
+}

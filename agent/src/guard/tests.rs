@@ -1,0 +1,411 @@
+//! The guard as a unit: offers, manifests, refunds, restarts, the log.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use commun_domain::attempt::{Accept, Manifest, decode_values};
+use commun_domain::{Document, Hash32, Rho, WireCode};
+use commun_privacy::ledger::RecordKind;
+use commun_service::Faults;
+use commun_store::agent::Decision;
+use proptest::prelude::*;
+use tokio::sync::mpsc;
+
+use super::core::MAX_OPEN_ATTEMPTS;
+use super::fixture::common::{self, signed_by, signed_query};
+use super::fixture::{CELLS, EXACT, MANIFEST_MS, NOW_MS, Setup, World, accepted, cheap, offer, question, refused};
+use super::lock;
+use super::message::Outgoing;
+
+/// Longest wait for what must come.
+const SOON: Duration = Duration::from_secs(20);
+/// Wait for what must not come.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+async fn next(link: &mut mpsc::Receiver<Outgoing>) -> Outgoing {
+    tokio::time::timeout(SOON, link.recv()).await.unwrap().unwrap()
+}
+
+async fn nothing(link: &mut mpsc::Receiver<Outgoing>) {
+    let came = tokio::time::timeout(A_WHILE, link.recv()).await;
+    assert!(came.is_err(), "{came:?}");
+}
+
+fn failed(outgoing: &Outgoing) -> WireCode {
+    let Outgoing::Failed { code, .. } = outgoing else { panic!("not failed: {outgoing:?}") };
+    *code
+}
+
+#[test]
+fn p7_the_default_policy_refuses_and_the_journal_says_how_to_accept() {
+    let world = World::with(Setup { accept: Vec::new(), ..Setup::default() });
+    let (code, message) = refused(&world.offer(&signed_query(&question(1))));
+    assert_eq!(code, WireCode::NotPermitted);
+    assert!(message.contains("policy"), "{message}");
+    let line = world.last_line();
+    assert_eq!((line.decision, line.code), (Decision::Refused, Some(WireCode::NotPermitted)));
+    assert!(line.reason.contains(&common::permit().hash().to_string()) && line.reason.contains("accept_permits"), "{}", line.reason);
+    assert_eq!(line.sql, common::SQL);
+    assert!(world.records().is_empty());
+}
+
+#[test]
+fn an_accepted_offer_is_signed_reserved_and_journaled() {
+    let world = World::ready();
+    let accept = Accept::from_bytes(&accepted(world.offer(&signed_query(&question(1)))).bytes.0).unwrap();
+    let record = world.records().pop().unwrap();
+    assert_eq!((accept.index, accept.seq, accept.record, accept.min_colluders), (1, record.seq, record.hash(), 2));
+    assert_eq!((record.kind, record.charges[0].rho), (RecordKind::Reserve, accept.price));
+    let line = world.last_line();
+    assert_eq!((line.decision, line.agency.as_deref(), line.bytes_sent), (Decision::Accepted, Some("statistics"), 0));
+}
+
+#[test]
+fn p8_reserve_is_durable_before_it_is_told() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let points = seen.clone();
+    let faults = Faults::new(Arc::new(move |point| lock(&points).push(point)));
+    let world = World::with(Setup { faults, ..Setup::default() });
+    accepted(world.offer(&signed_query(&question(1))));
+    assert_eq!(*lock(&seen), ["agent.before_reserve", "agent.after_reserve"]);
+    // Dies right after the reserve, before anything is told: the charge and the attempt are known to the next process.
+    let dies = Faults::new(Arc::new(|point| assert!(point != "agent.after_reserve", "killed")));
+    let world = World::with(Setup { faults: dies, ..Setup::default() });
+    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.offer(&signed_query(&question(1)))));
+    assert!(told.is_err());
+    let world = world.restarted(Setup::default());
+    assert!(world.spent() > Rho::ZERO);
+    assert!(world.last_line().reason.contains("the charge stays"), "{}", world.last_line().reason);
+    assert_eq!(refused(&world.offer(&signed_query(&question(1)))).0, WireCode::NotPermitted);
+    assert_eq!(world.records().len(), 1);
+}
+
+#[test]
+fn p8_an_attempt_that_was_offered_before_starts_nothing() {
+    let world = World::ready();
+    let query = signed_query(&question(1));
+    accepted(world.offer(&query));
+    let spent = world.spent();
+    let (code, message) = refused(&world.offer(&query));
+    assert_eq!(code, WireCode::NotPermitted);
+    assert!(message.contains("before"), "{message}");
+    assert_eq!((world.records().len(), world.spent()), (1, spent));
+    // It refuses the second offer, not the attempt: the first one still gets its refund.
+    world.clock.set(MANIFEST_MS);
+    assert_eq!(world.core(super::core::Core::refund_due).len(), 1);
+}
+
+#[test]
+fn a_refused_attempt_is_not_accepted_when_it_is_offered_again() {
+    let world = World::with(Setup { accept: Vec::new(), ..Setup::default() });
+    let query = signed_query(&question(1));
+    refused(&world.offer(&query));
+    let world = world.restarted(Setup::default());
+    assert!(refused(&world.offer(&query)).1.contains("before"));
+}
+
+#[test]
+fn p8_a_question_over_the_permits_budget_is_refused_and_charges_nothing() {
+    // The permit's cap is .05 and a question costs .015: three fit.
+    let world = World::ready();
+    for nonce in 1..=3 {
+        accepted(world.offer(&signed_query(&question(nonce))));
+    }
+    let spent = world.spent();
+    let (code, message) = refused(&world.offer(&signed_query(&question(4))));
+    assert_eq!(code, WireCode::OverBudget);
+    assert!(message.contains("2011-01") && message.contains("permit"), "{message}");
+    assert_eq!(world.spent(), spent);
+}
+
+#[test]
+fn p5_a_query_signed_by_a_key_outside_the_permit_is_refused() {
+    let world = World::ready();
+    let reply = world.offer(&signed_by(&question(1), &[common::stranger_key()]));
+    assert_eq!(refused(&reply).0, WireCode::NotPermitted);
+    assert!(world.records().is_empty());
+}
+
+#[test]
+fn p5_a_permit_that_one_officer_signed_twice_is_no_permit() {
+    let mut permit = common::permit();
+    permit.reference = "APD-2027-2".to_owned();
+    let world = World::with(Setup { accept: vec![permit.hash()], ..Setup::default() });
+    let mut signed = signed_by(&permit, &[common::officer_key(1)]);
+    signed.signatures.push(signed.signatures[0].clone());
+    world.log(&[commun_domain::log::LogEntry::Permit(signed)]);
+    let query = commun_domain::query::Query { permit: permit.hash(), ..question(1) };
+    assert_eq!(refused(&world.offer(&signed_query(&query))).0, WireCode::NotPermitted);
+    assert!(world.core(|core| core.log.last_invalid().cloned()).is_some_and(|(number, _)| number == 4));
+}
+
+#[test]
+fn deadlines_that_are_past_or_out_of_order_or_far_are_refused() {
+    let world = World::ready();
+    let times = [(NOW_MS, MANIFEST_MS), (MANIFEST_MS + 1, MANIFEST_MS), (NOW_MS + 1, NOW_MS + super::MAX_MANIFEST_WAIT_MS + 1)];
+    for (nonce, (reply_deadline_ms, manifest_deadline_ms)) in (1..).zip(times) {
+        let offer = super::Offer { reply_deadline_ms, manifest_deadline_ms, ..offer(&signed_query(&question(nonce))) };
+        assert_eq!(refused(&world.core(|core| core.offer(&offer)).unwrap()).0, WireCode::Expired);
+    }
+    assert!(world.records().is_empty());
+}
+
+#[test]
+fn more_open_attempts_than_the_limit_are_refused() {
+    let world = World::ready();
+    let nonces = 1..=u8::try_from(MAX_OPEN_ATTEMPTS).unwrap();
+    for nonce in nonces {
+        accepted(world.offer(&signed_query(&cheap(nonce))));
+    }
+    assert_eq!(refused(&world.offer(&signed_query(&cheap(100)))).0, WireCode::Unavailable);
+}
+
+#[test]
+fn p8_a_reserve_is_taken_back_only_at_its_deadline_and_only_without_a_manifest() {
+    let world = World::ready();
+    let manifest = world.manifest(&question(1));
+    accepted(world.offer(&signed_query(&question(2))));
+    let both = world.spent();
+    world.clock.set(MANIFEST_MS - 1);
+    assert!(world.core(super::core::Core::refund_due).is_empty());
+    assert!(world.core(|core| core.bind(&manifest.to_bytes())).is_ok());
+    world.clock.set(MANIFEST_MS + 1_000_000);
+    let refunds = world.core(super::core::Core::refund_due);
+    let refund = world.records().pop().unwrap();
+    let query = signed_query(&question(2)).document_hash().into();
+    assert_eq!(refunds, [Outgoing::Refunded { query, attempt: 1, seq: refund.seq, record: refund.hash() }]);
+    assert_eq!(refund.kind, RecordKind::Refund);
+    assert_eq!(both.units(), 2 * world.spent().units());
+    assert_eq!(world.last_line().decision, Decision::Refunded);
+    assert!(world.core(super::core::Core::refund_due).is_empty());
+}
+
+#[test]
+fn p8_a_manifest_after_the_deadline_is_not_answered_but_refunded() {
+    let world = World::ready();
+    let manifest = world.manifest(&question(1));
+    world.clock.set(MANIFEST_MS);
+    let outgoing = world.core(|core| core.bind(&manifest.to_bytes())).unwrap_err();
+    assert!(matches!(outgoing[..], [Outgoing::Refunded { .. }]), "{outgoing:?}");
+    assert_eq!(world.spent(), Rho::ZERO);
+}
+
+#[test]
+fn p8_a_restart_forgets_what_was_refundable() {
+    let world = World::ready();
+    let manifest = world.manifest(&question(1));
+    let spent = world.spent();
+    let world = world.restarted(Setup::default());
+    let line = world.last_line();
+    assert_eq!(line.decision, Decision::Failed);
+    assert!(line.reason.contains("restarted"), "{}", line.reason);
+    let outgoing = world.core(|core| core.bind(&manifest.to_bytes())).unwrap_err();
+    assert_eq!(failed(&outgoing[0]), WireCode::NotPermitted);
+    world.clock.set(MANIFEST_MS + 1_000_000);
+    assert!(world.core(super::core::Core::refund_due).is_empty());
+    assert_eq!(world.spent(), spent);
+}
+
+#[test]
+fn p5_a_manifest_for_an_attempt_that_was_never_accepted_is_refused() {
+    let world = World::ready();
+    let known = world.manifest(&question(1));
+    let unknown = Manifest { query: signed_query(&question(2)).document_hash().into(), ..known };
+    let outgoing = world.core(|core| core.bind(&unknown.to_bytes())).unwrap_err();
+    assert_eq!(failed(&outgoing[0]), WireCode::NotPermitted);
+    assert_eq!(world.last_line().decision, Decision::Refused);
+}
+
+#[tokio::test]
+async fn p1_the_answer_is_signed_noisy_and_journaled_before_it_leaves() {
+    let world = World::ready();
+    let manifest = world.manifest(&question(1));
+    let mut link = world.link().await;
+    world.guard.manifest(manifest.to_bytes()).await;
+    let Outgoing::Answer { query, attempt, head, values } = next(&mut link).await else { panic!("no answer") };
+    assert_eq!((query, attempt), (manifest.query, 1));
+    commun_trust::check_answer(&head, &manifest.hash(), &values, &common::holder(1)).unwrap();
+    let cells = decode_values(&values, 1, CELLS).unwrap().remove(0);
+    // gamma is 1/4 and s about 23: nine times no noise at all has a chance below 1e-15.
+    assert!(cells.iter().any(|cell| i128::from(*cell) != 4 * EXACT), "{cells:?}");
+    assert!(cells.iter().all(|cell| (i128::from(*cell) - 4 * EXACT).abs() < 400), "{cells:?}");
+    let line = world.last_line();
+    assert_eq!((line.decision, line.bytes_sent), (Decision::Answered, 72));
+    assert!(world.store.open_attempts().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn p4_a_manifest_that_differs_in_any_number_is_refused_before_data_are_read() {
+    let changes: [(&str, fn(&mut Manifest)); 8] = [
+        ("plan", |manifest| manifest.plan = Hash32::default()),
+        ("s2", |manifest| manifest.noise[0].s2 -= 1),
+        ("d", |manifest| manifest.noise[0].d -= 1),
+        ("price", |manifest| manifest.price = Rho::from_units(manifest.price.units() - 1)),
+        ("T", |manifest| manifest.threshold = 2),
+        ("c", |manifest| manifest.colluders = 1),
+        ("cohort", |manifest| drop(manifest.cohort.pop())),
+        ("root", |manifest| manifest.checkpoint_root = Hash32::default()),
+    ];
+    for (nonce, (name, change)) in (1..).zip(changes) {
+        let world = World::ready();
+        let mut manifest = world.manifest(&question(nonce));
+        change(&mut manifest);
+        let mut link = world.link().await;
+        world.guard.manifest(manifest.to_bytes()).await;
+        assert!(matches!(failed(&next(&mut link).await), WireCode::NotPermitted | WireCode::TooFewHolders), "{name}");
+        assert_eq!(world.reads(), 0, "{name}");
+        assert!(world.spent() > Rho::ZERO, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn p8_a_second_manifest_equal_or_not_kills_the_attempt() {
+    for another in [false, true] {
+        let world = World::with(Setup { takes: A_WHILE / 2, ..Setup::default() });
+        let manifest = world.manifest(&question(1));
+        let second = Manifest { slot_ms: manifest.slot_ms + u64::from(another), ..manifest.clone() };
+        let mut link = world.link().await;
+        world.guard.manifest(manifest.to_bytes()).await;
+        world.guard.manifest(second.to_bytes()).await;
+        assert_eq!(failed(&next(&mut link).await), WireCode::NotPermitted);
+        nothing(&mut link).await;
+        assert_eq!(world.last_line().decision, Decision::Failed);
+        assert!(world.spent() > Rho::ZERO);
+    }
+}
+
+#[tokio::test]
+async fn p6_an_attempt_whose_log_entry_was_not_read_is_not_answered() {
+    let world = World::ready();
+    let manifest = world.manifest(&question(1));
+    let read = manifest.checkpoint_size;
+    let unread = Manifest { checkpoint_size: read + 1, deadline_ms: NOW_MS + 200, ..manifest };
+    let mut link = world.link().await;
+    world.guard.manifest(unread.to_bytes()).await;
+    assert_eq!(failed(&next(&mut link).await), WireCode::NotPermitted);
+    assert_eq!(world.reads(), 0);
+}
+
+#[tokio::test]
+async fn p6_a_checkpoint_that_is_not_of_now_is_not_answered_under() {
+    let world = World::ready();
+    let manifest = world.manifest(&question(1));
+    world.clock.set(NOW_MS - 121_000);
+    let mut link = world.link().await;
+    world.guard.manifest(manifest.to_bytes()).await;
+    assert_eq!(failed(&next(&mut link).await), WireCode::Expired);
+    assert_eq!(world.reads(), 0);
+}
+
+#[tokio::test]
+async fn a_lost_link_ends_what_is_being_read_and_leaves_it_charged() {
+    let world = World::with(Setup { takes: A_WHILE / 2, ..Setup::default() });
+    let manifest = world.manifest(&question(1));
+    let link = world.link().await;
+    world.guard.manifest(manifest.to_bytes()).await;
+    drop(link);
+    world.guard.link_lost().await;
+    assert_eq!(world.last_line().decision, Decision::Failed);
+    let mut link = world.link().await;
+    nothing(&mut link).await;
+    assert!(world.spent() > Rho::ZERO);
+}
+
+#[tokio::test]
+async fn a_refund_that_the_log_does_not_show_is_told_on_the_next_link() {
+    let world = World::ready();
+    accepted(world.offer(&signed_query(&question(1))));
+    world.clock.set(MANIFEST_MS);
+    world.guard.refund_due().await;
+    for _ in 0..2 {
+        let mut link = world.link().await;
+        assert!(matches!(next(&mut link).await, Outgoing::Refunded { .. }));
+    }
+}
+
+#[test]
+fn p6_another_root_stops_the_agent_and_a_restart_does_not_forget_it() {
+    let world = World::ready();
+    let forked = world.note(4, Hash32::default());
+    assert!(world.core(|core| core.checkpoint(&forked)).is_err());
+    assert_eq!(refused(&world.offer(&signed_query(&question(1)))).0, WireCode::Unavailable);
+    assert!(world.health.state().last_error.is_some_and(|(_, text)| text.contains("STOPPED")));
+    let world = world.restarted(Setup::default());
+    assert_eq!(refused(&world.offer(&signed_query(&question(2)))).0, WireCode::Unavailable);
+    assert!(world.core(|core| core.report().stopped).is_some());
+}
+
+#[test]
+fn p6_a_log_that_becomes_shorter_or_changes_stops_the_agent() {
+    let world = World::ready();
+    let shorter = world.note(3, world.core(|core| core.log.root_at(3)).unwrap());
+    assert!(world.core(|core| core.checkpoint(&shorter)).unwrap_err().to_string().contains("shorter"));
+    let world = World::ready();
+    assert!(world.core(|core| core.entries(3, &[b"other".to_vec()])).unwrap_err().to_string().contains("other log entries"));
+    assert!(world.core(|core| core.report().stopped).is_some());
+}
+
+#[test]
+fn a_checkpoint_of_a_strangers_key_is_not_believed_and_stops_nothing() {
+    let world = World::ready();
+    let note = world.note(4, world.root()).replace("commun.test/log", "commun.test/gol");
+    assert!(world.core(|core| core.checkpoint(&note)).is_err());
+    accepted(world.offer(&signed_query(&question(1))));
+}
+
+#[test]
+fn an_unreadable_entry_is_stored_counted_and_gives_no_trust() {
+    let world = World::ready();
+    world.core(|core| core.entries(4, &[b"what is this".to_vec()])).unwrap();
+    assert_eq!(world.core(|core| (core.log.size(), core.log.state().entries())), (5, 5));
+    accepted(world.offer(&signed_query(&question(1))));
+    let root = world.root();
+    let world = world.restarted(Setup::default());
+    assert_eq!((world.root(), world.core(|core| core.log.size())), (root, 5));
+}
+
+#[test]
+fn p8_a_full_disk_refuses_the_question_and_charges_nothing() {
+    let world = World::ready();
+    let pages = world.store.page_count().unwrap();
+    let world = world.restarted(Setup { max_pages: Some(pages), ..Setup::default() });
+    // The attempt and the reserve still fit into the last pages; the journal's line with this text does not.
+    let long = commun_domain::query::Query { sql: format!("{} -- {}", common::SQL, "x".repeat(60_000)), ..question(1) };
+    let (code, message) = refused(&world.offer(&signed_query(&long)));
+    assert_eq!(code, WireCode::Unavailable);
+    assert!(message.contains("store"), "{message}");
+    assert_eq!(world.spent(), Rho::ZERO);
+    assert!(world.store.open_attempts().unwrap().is_empty());
+    assert!(world.health.state().last_error.is_some_and(|(_, text)| text.contains("full")));
+    // The agent is still there for a question that fits.
+    accepted(world.offer(&signed_query(&question(2))));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// However the entries are cut into messages, and whatever is sent twice, the root is that of the entries in order.
+    #[test]
+    fn the_own_root_does_not_depend_on_how_entries_arrive(
+        entries in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..20), 1..12),
+        cuts in proptest::collection::vec((0usize..4, 1usize..5), 12),
+    ) {
+        let world = World::ready();
+        let mut tree = commun_tlog::tree::Frontier::new();
+        for entry in world.store.entries(0, 100).unwrap() {
+            tree.append(commun_tlog::tree::leaf_hash(&entry.bytes));
+        }
+        let before = tree.size();
+        entries.iter().for_each(|entry| tree.append(commun_tlog::tree::leaf_hash(entry)));
+        let mut done = 0;
+        for (again, count) in cuts {
+            let first = done - again.min(done);
+            let end = (done + count).min(entries.len());
+            world.core(|core| core.entries(before + first as u64, &entries[first..end])).unwrap();
+            done = end;
+        }
+        prop_assert_eq!(done, entries.len());
+        prop_assert_eq!(world.root(), Hash32::from_bytes(tree.root()));
+    }
+}

@@ -1,0 +1,57 @@
+//! Between wire messages and what the guard speaks.
+
+use commun_domain::{Document, QueryId, WireCode};
+use commun_proto::LINK_VERSION;
+use commun_proto::convert::{self, FieldError};
+use commun_proto::v1::agent_message::Message;
+use commun_proto::v1::{AgentMessage, Answer, Cancel, Failed, Hello, Offer as WireOffer, Refunded};
+
+use crate::guard::{Offer, Outgoing};
+
+pub(super) fn hello(log_size: u64, now_ms: u64) -> AgentMessage {
+    let software = concat!("commun-agent ", env!("CARGO_PKG_VERSION")).to_owned();
+    AgentMessage { message: Some(Message::Hello(Hello { version: LINK_VERSION, log_size, now_ms, software })) }
+}
+
+pub(super) fn offer(wire: &WireOffer) -> Result<Offer, FieldError> {
+    Ok(Offer {
+        query: convert::document("offer.query", &wire.query)?,
+        attempt: convert::attempt("offer.attempt", wire.attempt)?,
+        reply_deadline_ms: wire.reply_deadline_ms,
+        manifest_deadline_ms: wire.manifest_deadline_ms,
+    })
+}
+
+pub(super) fn cancel(wire: &Cancel) -> Result<(QueryId, u8, WireCode), FieldError> {
+    Ok((
+        convert::query_id("cancel.query_id", &wire.query_id)?,
+        convert::attempt("cancel.attempt", wire.attempt)?,
+        convert::code("cancel.code", &wire.code)?,
+    ))
+}
+
+impl From<Outgoing> for AgentMessage {
+    fn from(outgoing: Outgoing) -> Self {
+        let message = match outgoing {
+            Outgoing::Accept(signed) => Message::Accept(signed.to_bytes()),
+            Outgoing::Refuse(signed) => Message::Refuse(signed.to_bytes()),
+            Outgoing::Answer { query, attempt, head, values } => {
+                Message::Answer(Answer { query_id: query.as_bytes().to_vec(), attempt: attempt.into(), head: head.to_bytes(), values })
+            }
+            Outgoing::Failed { query, attempt, code, message } => Message::Failed(Failed {
+                query_id: query.as_bytes().to_vec(),
+                attempt: attempt.into(),
+                code: code.as_str().to_owned(),
+                message,
+            }),
+            Outgoing::Refunded { query, attempt, seq, record } => Message::Refunded(Refunded {
+                query_id: query.as_bytes().to_vec(),
+                attempt: attempt.into(),
+                seq,
+                record: record.as_bytes().to_vec(),
+            }),
+            Outgoing::LogReadTo(size) => Message::LogReadTo(size),
+        };
+        Self { message: Some(message) }
+    }
+}

@@ -1,0 +1,79 @@
+//! The life of the agent: load, open the store, start guard, status socket and link; end on a signal.
+
+use std::sync::Arc;
+
+use commun_domain::clock::SystemClock;
+use commun_engine::{Binding, DataFusionEngine, EngineOptions};
+use commun_service::{Faults, Shutdown, init_tracing, run_service};
+use commun_store::{AgentStore, StoreOptions};
+use ed25519_dalek::SigningKey;
+
+use crate::config::{Config, SetupError};
+use crate::guard::{Guard, Parts};
+use crate::health::Health;
+use crate::{link, status};
+
+const NAME: &str = "commun-agent";
+
+/// A configuration whose files are all good. No data were opened, and no state.
+pub(crate) struct Ready {
+    config: Config,
+    key: SigningKey,
+    engine: DataFusionEngine,
+}
+
+impl Ready {
+    /// Loads keys, certificates and binding.
+    pub(crate) fn load(config: Config) -> Result<Self, SetupError> {
+        config.tls()?;
+        let key = config.signing_key()?;
+        let (binding, folder) = Binding::load(&config.binding)
+            .map_err(|error| SetupError::Binding { path: config.binding.clone(), reason: error.to_string() })?;
+        let memory_bytes = config.memory_mb.and_then(|mb| usize::try_from(mb).ok()?.checked_mul(1 << 20)).and_then(std::num::NonZero::new);
+        let engine = DataFusionEngine::new(binding, folder).with_options(EngineOptions { memory_bytes, ..EngineOptions::default() });
+        Ok(Self { config, key, engine })
+    }
+}
+
+/// Runs until a signal; returns the exit code.
+pub(crate) fn run(ready: Ready, faults: Faults) -> u8 {
+    init_tracing(NAME);
+    run_service(NAME, |shutdown| serve(ready, faults, shutdown))
+}
+
+async fn serve(ready: Ready, faults: Faults, shutdown: Shutdown) -> anyhow::Result<()> {
+    let Ready { config, key, engine } = ready;
+    std::fs::create_dir_all(&config.state_dir)
+        .map_err(|error| anyhow::anyhow!("cannot make the state folder {}: {error}", config.state_dir.display()))?;
+    let store = Arc::new(AgentStore::open(&config.store_path(), StoreOptions { max_pages: config.max_store_pages })?);
+    let health = Arc::new(Health::default());
+    let clock = Arc::new(SystemClock);
+    let parts = Parts {
+        holder: config.holder.clone(),
+        accept_permits: config.accept_permits.clone(),
+        min_colluders: config.min_colluders,
+        bundle_sha256: config.bundle_sha256,
+        key,
+        store: Arc::clone(&store),
+        engine: Arc::new(engine),
+        clock: clock.clone(),
+        faults,
+        health: Arc::clone(&health),
+    };
+    let guard = Guard::start(parts, &config.state_dir)?;
+    let socket = config.socket_path();
+    let listener =
+        status::listen(&socket).map_err(|error| anyhow::anyhow!("cannot make the status socket {}: {error}", socket.display()))?;
+    if config.accept_permits.is_empty() {
+        tracing::warn!("the policy accepts no permit: every question is refused; list permits under [policy] accept_permits");
+    }
+    let window = Arc::new(status::Window { config: config.clone(), guard: Arc::clone(&guard), store, health: Arc::clone(&health) });
+    tokio::select! {
+        () = link::run(&config, &guard, &health, &*clock, shutdown) => {}
+        () = guard.refunds() => {}
+        () = status::serve(listener, window) => {}
+    }
+    // The next start makes a new one; a command meanwhile says "no agent is running".
+    let _ = std::fs::remove_file(&socket);
+    Ok(())
+}

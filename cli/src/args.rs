@@ -1,0 +1,138 @@
+//! Arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Ask statistical questions of data that stay with their holders; draft, sign and publish permits.
+#[derive(Debug, Parser)]
+#[command(name = "commun", version, about)]
+pub struct Args {
+    /// Profile: coordinator, certificate, keys and pins. Default: $XDG_CONFIG_HOME/commun/profile.toml, or ~/.config/commun/profile.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Read the profile, its keys and certificates, say whether they are in order, and stop
+    #[arg(long)]
+    pub check_config: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask a question: signed with the profile's key, answered with margins of error
+    Query(QueryArgs),
+    /// Price, budget left and expected margins of a question, free
+    Explain(QueryArgs),
+    /// Data contracts and permits that the coordinator offers
+    Catalog,
+    /// Holders connected, log and budgets (for officers and operators)
+    Status,
+    /// Draft, sign, show and publish permits
+    #[command(subcommand)]
+    Permit(DocumentCommand),
+    /// Draft, sign, show and publish data contracts
+    #[command(subcommand)]
+    Contract(DocumentCommand),
+    /// Make and show signing keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+/// One question.
+#[derive(Debug, ClapArgs)]
+pub struct QueryArgs {
+    /// SQL text; `-` or nothing reads standard input. May start with `SET commun.epsilon = 0.5;` and the like
+    pub sql: Option<String>,
+    /// Read the SQL text from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "sql")]
+    pub file: Option<PathBuf>,
+    /// Hash of the permit, or its first digits; default: the profile's, or the only one there is
+    #[arg(long)]
+    pub permit: Option<String>,
+    /// Privacy loss asked for, as epsilon at the data contract's delta
+    #[arg(long)]
+    pub epsilon: Option<String>,
+    /// Privacy loss asked for, as rho
+    #[arg(long, conflicts_with = "epsilon")]
+    pub rho: Option<String>,
+    /// Highest price accepted, as rho; default: what the question costs by the public rules
+    #[arg(long)]
+    pub max_rho: Option<String>,
+    /// Most groups of one person in one period that count
+    #[arg(long)]
+    pub max_groups_per_person: Option<u32>,
+    /// Leave out the columns with margins of error
+    #[arg(long)]
+    pub no_intervals: bool,
+    /// Do not accept a result released before today (UTC)
+    #[arg(long)]
+    pub fresh: bool,
+    /// Also write who answered, price and margins as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// How to print an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Csv,
+}
+
+/// Work on a document that officers sign.
+#[derive(Debug, Subcommand)]
+pub enum DocumentCommand {
+    /// Turn a TOML draft into canonical bytes, unsigned
+    Draft {
+        /// TOML draft
+        draft: PathBuf,
+        /// Data contract that a permit is for: its *.signed file (permits only)
+        #[arg(long)]
+        contract: Option<PathBuf>,
+        /// File to write
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Show the document, then add a signature to it
+    Sign {
+        /// Document
+        document: PathBuf,
+        /// Officer's Ed25519 key
+        #[arg(long)]
+        key: PathBuf,
+    },
+    /// Show everything that the document says, its hash, and who signed
+    Show {
+        /// Document
+        document: PathBuf,
+    },
+    /// Have the coordinator check it and write it into the log
+    Publish {
+        /// Document
+        document: PathBuf,
+    },
+}
+
+/// Signing keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a new Ed25519 key (mode 0600) and print its public half
+    New {
+        /// File to write; never overwritten
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Print the public half of a key
+    Show {
+        /// Key
+        key: PathBuf,
+    },
+}

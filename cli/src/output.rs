@@ -1,0 +1,126 @@
+//! Answers on standard output.
+
+use std::io::Write;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+use commun_domain::release::ResultRelease;
+use commun_privacy::accountant::epsilon_for_rho;
+use commun_privacy::answer::{AnswerTable, margin};
+
+use crate::args::Format;
+use crate::error::CliError;
+
+/// Most rows that the table for people shows; CSV shows all.
+pub const MAX_TABLE_ROWS: usize = 200;
+
+/// Writes an answer.
+pub fn write_answer(out: &mut impl Write, table: &AnswerTable, keys: usize, format: Format) -> Result<(), CliError> {
+    match format {
+        Format::Csv => {
+            let mut writer = csv::Writer::from_writer(out);
+            let fault = |e: csv::Error| CliError::Output(std::io::Error::other(e));
+            writer.write_record(&table.columns).map_err(fault)?;
+            for row in &table.rows {
+                writer.write_record(row).map_err(fault)?;
+            }
+            writer.flush().map_err(CliError::Output)
+        }
+        Format::Table => {
+            let mut view = plain_table();
+            view.set_header(&table.columns);
+            for row in table.rows.iter().take(MAX_TABLE_ROWS) {
+                view.add_row(row);
+            }
+            for column in view.column_iter_mut().skip(keys) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+            writeln!(out, "{view}").map_err(CliError::Output)?;
+            if table.rows.len() > MAX_TABLE_ROWS {
+                writeln!(out, "… {} more rows; --format csv shows all", table.rows.len() - MAX_TABLE_ROWS).map_err(CliError::Output)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A table without heavy lines.
+pub fn plain_table() -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_style(TableComponent::HeaderLines, '─')
+        .set_style(TableComponent::MiddleHeaderIntersections, '─')
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+/// What a statistician must know beside the numbers: who took part, what it cost, what is counted, what the margins are.
+pub fn notes(release: &ResultRelease, stored: bool) -> Vec<String> {
+    let survivors = u32::try_from(release.participants.len()).unwrap_or(u32::MAX);
+    let epsilon = epsilon_for_rho(release.rho, release.delta_conv);
+    let mut notes =
+        vec![format!("{} of {} holders answered: {}", release.participants.len(), release.listed, release.participants.join(", "))];
+    notes.push(if stored {
+        "stored result release: nothing was charged".to_owned()
+    } else {
+        format!("charged to each holder and period: rho {} (epsilon {epsilon:.4} at delta {})", release.rho, release.delta_conv)
+    });
+    if release.unmasked {
+        notes.push(format!(
+            "unmasked: each holder added its own full noise, so margins are {:.2} times those of one trusted centre",
+            f64::from(survivors).sqrt()
+        ));
+    }
+    let units = release.plan.outputs.iter().any(|o| matches!(o.aggregate, commun_domain::plan::Aggregate::CountUnits));
+    if units {
+        notes.push("counts are person-holder pairs: a person at two holders counts twice".to_owned());
+    }
+    let periods = u64::try_from(release.plan.partitions.len()).unwrap_or(u64::MAX);
+    let holders = u64::from(release.max_holders_per_person);
+    let factor = if release.plan.partition_is_key() { periods } else { periods.saturating_mul(periods) }.saturating_mul(holders * holders);
+    if factor > 1 {
+        let total = release.rho.checked_mul(factor);
+        notes.push(total.map_or_else(
+            || "for a person in every period and at several holders the loss is beyond what can be stated".to_owned(),
+            |total| {
+                format!(
+                    "for one person over all {periods} period(s) and up to {holders} holder(s): rho {total} (epsilon {:.4})",
+                    epsilon_for_rho(total, release.delta_conv)
+                )
+            },
+        ));
+    }
+    for (index, output) in release.plan.outputs.iter().enumerate() {
+        notes.push(format!("{}: 95 % margin of error ±{:.2} (noise alone)", output.name, margin(release, index, survivors)));
+    }
+    notes.push(format!("query {}", release.query));
+    notes
+}
+
+/// The same facts for programs.
+pub fn report(release: &ResultRelease, stored: bool) -> serde_json::Value {
+    let survivors = u32::try_from(release.participants.len()).unwrap_or(u32::MAX);
+    let outputs: Vec<_> = release
+        .plan
+        .outputs
+        .iter()
+        .enumerate()
+        .map(|(index, output)| serde_json::json!({ "name": output.name, "margin_95": margin(release, index, survivors) }))
+        .collect();
+    serde_json::json!({
+        "query_id": release.query.to_string(),
+        "stored": stored,
+        "cells": release.plan.cells(),
+        "holders": release.participants,
+        "holders_listed": release.listed,
+        "threshold": release.threshold,
+        "colluders": release.colluders,
+        "unmasked": release.unmasked,
+        "rho": release.rho.to_f64(),
+        "rho_units": release.rho.units(),
+        "epsilon": epsilon_for_rho(release.rho, release.delta_conv),
+        "delta": release.delta_conv.to_f64(),
+        "outputs": outputs,
+        "released_at_ms": release.released_at_ms,
+    })
+}

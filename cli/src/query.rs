@@ -1,0 +1,258 @@
+//! `commun query`, `explain`, `catalog` and `status`.
+
+use std::io::{IsTerminal, Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use commun_domain::clock::{Clock, SystemClock};
+use commun_domain::query::{PriceRequest, Query, QuerySettings, SnapshotRule};
+use commun_domain::signed::SignedDocument;
+use commun_domain::{Epsilon, Hash32, Rho};
+use commun_privacy::accountant::{epsilon_for_rho, rho_for_epsilon};
+use commun_privacy::answer;
+use commun_trust::sign;
+use commun_trust::state::TrustState;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::args::QueryArgs;
+use crate::client::Client;
+use crate::error::{CliError, read, write};
+use crate::output::{notes, plain_table, report, write_answer};
+use crate::profile::Profile;
+use crate::settings;
+
+/// How long a signed question stays askable, in seconds.
+pub const QUERY_LIFETIME_S: u64 = 3600;
+
+/// `commun query`
+pub async fn query(config: Option<&Path>, args: &QueryArgs) -> Result<(), CliError> {
+    let profile = Profile::load(config)?;
+    let text = text_of(args)?;
+    let client = Client::connect(&profile).await?;
+    let (state, ignored) = client.catalog().await?;
+    warn(&ignored);
+    let question = sign_question(&profile, &state, args, &text)?;
+    let admitted = Client::admit(&state, &question)?;
+    let bar = spinner();
+    let answer = client.ask(&question, &admitted, |step| {
+        let seconds = step.elapsed_ms / 1000;
+        let tenth = step.elapsed_ms % 1000 / 100;
+        let count = if step.total > 0 { format!(" {}/{}", step.done, step.total) } else { String::new() };
+        if bar.is_hidden() {
+            eprintln!("[{seconds}.{tenth} s] {}{count}", step.message);
+        } else {
+            bar.set_message(format!("{}{count}", step.message));
+        }
+    });
+    let answer = answer.await;
+    bar.finish_and_clear();
+    let answer = answer?;
+    let table = answer::table(&answer.release, admitted.query.settings.intervals).map_err(|e| CliError::Document(e.to_string()))?;
+    let keys = answer.release.plan.keys.len();
+    let mut out = std::io::stdout().lock();
+    write_answer(&mut out, &table, keys, args.format)?;
+    out.flush().map_err(CliError::Output)?;
+    if let Some(path) = &args.report {
+        write(path, &format!("{:#}\n", report(&answer.release, answer.stored)))?;
+    }
+    for note in notes(&answer.release, answer.stored) {
+        eprintln!("{note}");
+    }
+    Ok(())
+}
+
+/// `commun explain`
+pub async fn explain(config: Option<&Path>, args: &QueryArgs) -> Result<(), CliError> {
+    let profile = Profile::load(config)?;
+    let text = text_of(args)?;
+    let client = Client::connect(&profile).await?;
+    let (state, ignored) = client.catalog().await?;
+    warn(&ignored);
+    let question = sign_question(&profile, &state, args, &text)?;
+    Client::admit(&state, &question)?;
+    let reply = client.explain(&question).await?;
+    let delta = commun_domain::Delta::from_units(reply.delta_conv_units);
+    let price = Rho::from_units(reply.price_rho_units);
+    let mut table = plain_table();
+    let mut row = |name: String, value: String| {
+        table.add_row([name, value]);
+    };
+    row(
+        "price".to_owned(),
+        format!("rho {price} (epsilon {:.4} at delta {delta}), for each holder and period", epsilon_for_rho(price, delta)),
+    );
+    if reply.stored {
+        row("stored".to_owned(), "an earlier result release answers this, free".to_owned());
+    }
+    row("cells".to_owned(), reply.cells.to_string());
+    row("holders".to_owned(), format!("{} listed, {} connected", reply.holders_listed, reply.holders_connected));
+    for margin in &reply.margins {
+        row(format!("margin of {}", margin.name), format!("±{:.2} (95 %), if every listed holder answers", margin.margin_95));
+    }
+    for budget in &reply.budgets {
+        row(
+            format!("left in {}", budget.partition),
+            format!(
+                "rho {} of this permit, rho {} of the data contract",
+                Rho::from_units(budget.permit_left_rho_units),
+                Rho::from_units(budget.contract_left_rho_units)
+            ),
+        );
+    }
+    writeln!(std::io::stdout(), "{table}").map_err(CliError::Output)
+}
+
+/// `commun catalog`
+pub async fn catalog(config: Option<&Path>) -> Result<(), CliError> {
+    let profile = Profile::load(config)?;
+    let client = Client::connect(&profile).await?;
+    let (state, ignored) = client.catalog().await?;
+    warn(&ignored);
+    let mut out = std::io::stdout().lock();
+    for (hash, permit) in state.permits() {
+        if let Some(contract) = state.contract(&permit.contract) {
+            writeln!(out, "{}", crate::show::permit(permit, hash)).map_err(CliError::Output)?;
+            writeln!(out, "{}", crate::show::contract(contract, &permit.contract)).map_err(CliError::Output)?;
+        }
+    }
+    Ok(())
+}
+
+/// `commun status`
+pub async fn status(config: Option<&Path>) -> Result<(), CliError> {
+    let profile = Profile::load(config)?;
+    let reply = Client::connect(&profile).await?.status().await?;
+    let mut holders = plain_table();
+    holders.set_header(["holder", "connected", "log read to", "clock skew", "software"]);
+    for holder in &reply.holders {
+        holders.add_row([
+            holder.name.clone(),
+            if holder.connected { "yes" } else { "no" }.to_owned(),
+            format!("{} of {}", holder.log_read_to, reply.log_size),
+            format!("{} ms", holder.clock_skew_ms),
+            holder.software.clone(),
+        ]);
+    }
+    let mut ledgers = plain_table();
+    ledgers.set_header(["holder", "budget domain", "period", "rho spent", "rho cap"]);
+    for ledger in &reply.ledgers {
+        ledgers.add_row([
+            ledger.holder.clone(),
+            ledger.budget_domain.clone(),
+            ledger.partition.clone(),
+            Rho::from_units(ledger.spent_rho_units).to_string(),
+            Rho::from_units(ledger.cap_rho_units).to_string(),
+        ]);
+    }
+    writeln!(std::io::stdout(), "{holders}\n{ledgers}").map_err(CliError::Output)
+}
+
+fn warn(ignored: &[String]) {
+    for reason in ignored {
+        eprintln!("warning: {reason}");
+    }
+}
+
+/// The question's text: argument, file, or standard input.
+fn text_of(args: &QueryArgs) -> Result<String, CliError> {
+    match (&args.file, args.sql.as_deref()) {
+        (Some(path), _) => read(path),
+        (None, Some(sql)) if sql != "-" => Ok(sql.to_owned()),
+        (None, sql) => {
+            if sql.is_none() && std::io::stdin().is_terminal() {
+                return Err(CliError::Usage("no question given: as an argument, with --file, or on standard input".to_owned()));
+            }
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map_err(|source| CliError::File { path: "standard input".to_owned(), source })?;
+            Ok(text)
+        }
+    }
+}
+
+/// Builds the question from text, flags, settings and profile, and signs it with the profile's key.
+fn sign_question(profile: &Profile, state: &TrustState, args: &QueryArgs, text: &str) -> Result<SignedDocument, CliError> {
+    let (set, sql) = settings::split(text)?;
+    let wanted = args.permit.clone().or(set.permit).or_else(|| profile.permit.clone());
+    let (permit_hash, contract_hash) = pick_permit(state, profile, wanted.as_deref())?;
+    let contract = state
+        .contract(&contract_hash)
+        .ok_or_else(|| CliError::Document("the coordinator offers no data contract for this permit".to_owned()))?;
+    let (epsilon, rho) = match (&args.epsilon, &args.rho) {
+        (None, None) => (set.epsilon, set.rho),
+        (epsilon, rho) => (epsilon.clone(), rho.clone()),
+    };
+    let usage = |e: commun_domain::units::UnitError| CliError::Usage(e.to_string());
+    let price =
+        match (epsilon, rho) {
+            (_, Some(rho)) => PriceRequest::Rho(Rho::parse(&rho).map_err(usage)?),
+            (Some(epsilon), None) => PriceRequest::Epsilon(Epsilon::parse(&epsilon).map_err(usage)?),
+            (None, None) => PriceRequest::Epsilon(profile.epsilon.ok_or_else(|| {
+                CliError::Usage("say how much privacy to spend: --epsilon or --rho, or epsilon in the profile".to_owned())
+            })?),
+        };
+    let max_price = match &args.max_rho {
+        Some(text) => Rho::parse(text).map_err(usage)?,
+        None => own_price(price, contract.delta_conv)?,
+    };
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(|e| CliError::Runtime(std::io::Error::other(e.to_string())))?;
+    let now = SystemClock.now_unix();
+    let snapshot = if args.fresh { SnapshotRule::NotBefore(i32::try_from(now / 86_400).unwrap_or(i32::MAX)) } else { SnapshotRule::Any };
+    let question = Query {
+        sql: sql.to_owned(),
+        settings: QuerySettings {
+            price,
+            max_groups_per_person: args.max_groups_per_person.or(set.max_groups_per_person).unwrap_or(1),
+            intervals: !args.no_intervals && set.intervals.unwrap_or(true),
+        },
+        contract: contract_hash,
+        permit: permit_hash,
+        max_price,
+        least_honest: 1,
+        snapshot,
+        nonce,
+        expiry_unix: now + QUERY_LIFETIME_S,
+    };
+    Ok(sign::signed(&question, profile.signing_key()?))
+}
+
+/// The price that follows from the request by the public rule: the requested rho, and one unit.
+fn own_price(price: PriceRequest, delta_conv: commun_domain::Delta) -> Result<Rho, CliError> {
+    let rho = match price {
+        PriceRequest::Rho(rho) => rho,
+        PriceRequest::Epsilon(epsilon) => rho_for_epsilon(epsilon, delta_conv).map_err(|e| CliError::Usage(e.to_string()))?,
+    };
+    rho.checked_add(Rho::from_units(1)).ok_or_else(|| CliError::Usage("the requested rho is too large".to_owned()))
+}
+
+fn pick_permit(state: &TrustState, profile: &Profile, wanted: Option<&str>) -> Result<(Hash32, Hash32), CliError> {
+    let own_key = profile.query_key.as_ref().map(sign::public_key);
+    let now = SystemClock.now_unix();
+    let matching: Vec<_> = state
+        .permits()
+        .filter(|(hash, permit)| match wanted {
+            Some(start) => hash.to_string().starts_with(&start.to_ascii_lowercase()),
+            None => {
+                own_key.is_some_and(|key| permit.query_keys.contains(&key))
+                    && (permit.valid_from_unix..permit.valid_until_unix).contains(&now)
+            }
+        })
+        .collect();
+    match matching.as_slice() {
+        [(hash, permit)] => Ok((**hash, permit.contract)),
+        [] => Err(CliError::Usage(match wanted {
+            Some(start) => format!("no permit starts with {start}; `commun catalog` lists them"),
+            None => "no permit in force names this profile's key; ask the supervisor, or see `commun catalog`".to_owned(),
+        })),
+        several => Err(CliError::Usage(format!("{} permits fit; name one with --permit (see `commun catalog`)", several.len()))),
+    }
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} [{elapsed}] {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}

@@ -1,0 +1,201 @@
+//! One attempt, its states as types: each step takes the state before by value, so that none can be skipped or taken twice.
+//!
+//! `Received -> Offered -> Accepted -> Logged -> Reading -> Answered`, then a stored result release; or, from any of them, [`Ended`]. Without
+//! secure aggregation every listed holder must answer (c = n - 1, T = n, h = 1): the first refusal or loss ends the attempt. A holder
+//! that is not connected ends it before anyone is asked, so that no other holder reserves for nothing.
+//!
+//! What it must never do: send a manifest before charge and entry are on the disk (one transaction), or release a sum that is not logged.
+
+mod answering;
+mod asking;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use commun_domain::attempt::Accept;
+use commun_domain::bundle::RosterHolder;
+use commun_domain::log::{FailureEntry, HolderRefusal};
+use commun_domain::signed::SignedDocument;
+use commun_domain::{Hash32, Refusal, WireCode};
+use commun_trust::Admitted;
+use tokio::time::Instant;
+
+use super::feed::{Event, Feed, Step};
+use super::outcome::ATTEMPT;
+use super::{App, blocking};
+use crate::link::{FromAgent, Inbox, ToAgent};
+use crate::log::Head;
+
+/// Longest reason of a holder that is repeated to the caller and into the log, in characters.
+const MAX_REASON_CHARS: usize = 400;
+
+/// What all steps of one attempt share.
+pub(super) struct Run {
+    pub(super) app: Arc<App>,
+    pub(super) feed: Arc<Feed>,
+    pub(super) signed: SignedDocument,
+    pub(super) admitted: Admitted,
+    /// Holders that the roster lists for the data contract, by index.
+    pub(super) listed: Vec<RosterHolder>,
+    pub(super) roster_hash: Hash32,
+    pub(super) roster_epoch: u32,
+    pub(super) received_ms: u64,
+}
+
+/// An attempt in state `S`.
+pub(super) struct Attempt<S> {
+    run: Arc<Run>,
+    state: S,
+}
+
+/// Admitted and stored; nobody was asked.
+pub(super) struct Received;
+
+/// Every listed holder has been offered it.
+struct Offered {
+    inbox: Inbox,
+    reply_until: Instant,
+    manifest_until: Instant,
+}
+
+/// Every listed holder has durably reserved the price and said so.
+struct Accepted {
+    inbox: Inbox,
+    manifest_until: Instant,
+    /// By roster index.
+    replies: BTreeMap<u32, (SignedDocument, Accept)>,
+}
+
+/// Charged here too, and in the log.
+struct Logged {
+    inbox: Inbox,
+    manifest_until: Instant,
+    cohort: Vec<SignedDocument>,
+    head: Head,
+}
+
+/// Every holder has been sent the manifest.
+struct Reading {
+    inbox: Inbox,
+    manifest: Hash32,
+    answer_until: Instant,
+}
+
+/// Every holder's noisy answer is in the sums.
+struct Answered {
+    sums: Vec<Vec<i64>>,
+}
+
+/// An attempt that ended without an answer.
+struct Ended {
+    refusal: Refusal,
+    refusals: Vec<HolderRefusal>,
+    timeouts: Vec<u32>,
+    logged: bool,
+}
+
+impl Ended {
+    fn before_log(refusal: Refusal) -> Self {
+        Self { refusal, refusals: Vec::new(), timeouts: Vec::new(), logged: false }
+    }
+
+    fn after_log(refusal: Refusal) -> Self {
+        Self { logged: true, ..Self::before_log(refusal) }
+    }
+
+    fn lost(mut self, holders: impl IntoIterator<Item = u32>) -> Self {
+        self.timeouts.extend(holders);
+        self
+    }
+}
+
+impl Run {
+    pub(super) fn progress(&self, step: Step, message: &str, done: usize) {
+        let elapsed_ms = self.app.now_ms().saturating_sub(self.received_ms);
+        let (done, total) = (count(done), count(self.listed.len()));
+        self.feed.push(Event::Progress { step, message: message.to_owned(), elapsed_ms, done, total });
+    }
+
+    fn holder(&self, name: &str) -> Option<&RosterHolder> {
+        self.listed.iter().find(|holder| holder.name == name)
+    }
+
+    fn send_all(&self, message: &ToAgent) -> Vec<&RosterHolder> {
+        self.listed.iter().filter(|holder| !self.app.agents.send(&holder.name, message.clone())).collect()
+    }
+
+    /// Names for a message.
+    fn names<'a>(holders: impl IntoIterator<Item = &'a RosterHolder>) -> String {
+        holders.into_iter().map(|holder| holder.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn too_few(message: String) -> Refusal {
+    Refusal::new(
+        WireCode::TooFewHolders,
+        message,
+        "every listed holder must answer while aggregation is not in force; sign a new query when they are back",
+    )
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS).collect()
+}
+
+impl Attempt<Received> {
+    pub(super) fn new(run: Run) -> Self {
+        Self { run: Arc::new(run), state: Received }
+    }
+
+    /// Runs to the outcome, stores it and tells it.
+    pub(super) async fn run(self) {
+        let run = self.run.clone();
+        match self.steps().await {
+            Ok(release) => {
+                run.app.faults.at("coordinator.after_release");
+                run.progress(Step::Released, "stored and logged", run.listed.len());
+                run.feed.push(Event::Released { release, stored: false });
+            }
+            Err(ended) => finish(&run, ended).await,
+        }
+    }
+
+    async fn steps(self) -> Result<Arc<[u8]>, Ended> {
+        self.offer().await?.replies().await?.log().await?.manifest()?.answers().await?.release().await
+    }
+}
+
+/// The attempt's end because of one holder, before it was logged or after.
+fn lost(holder: &RosterHolder, message: &FromAgent, logged: bool) -> Ended {
+    let reason = match message {
+        FromAgent::Failed { code, message } => format!("{} failed: {code}: {}", holder.name, excerpt(message)),
+        FromAgent::Refunded => format!("{} took its charge back", holder.name),
+        FromAgent::Disconnected => format!("the link of {} dropped", holder.name),
+        FromAgent::Reply(_) | FromAgent::Answer { .. } => format!("{} sent a message that does not belong there", holder.name),
+    };
+    let ended = if logged { Ended::after_log(too_few(reason)) } else { Ended::before_log(too_few(reason)) };
+    ended.lost([holder.index])
+}
+
+/// Stores the failure, tells the holders that the attempt is over, and tells the caller.
+async fn finish(run: &Arc<Run>, ended: Ended) {
+    let Ended { refusal, refusals, timeouts, logged } = ended;
+    let query = run.admitted.id;
+    tracing::info!(%query, code = %refusal.code, logged, "query ended without an answer");
+    let attempt = if logged { ATTEMPT } else { 0 };
+    let entry = FailureEntry { query, attempt, refusal: refusal.clone(), refusals, timeouts };
+    let writer = run.clone();
+    let written = blocking(move || writer.app.log.failure(entry)).await;
+    if !matches!(written, Ok(Ok(_))) {
+        // The caller is told all the same; the store learns it when the query is asked for again, or at the next start.
+        let error =
+            written.map_or_else(|refusal| refusal.to_string(), |result| result.err().map(|error| error.to_string()).unwrap_or_default());
+        tracing::error!(%query, error, "a query's failure was not stored");
+    }
+    run.send_all(&ToAgent::Cancel { query, attempt: ATTEMPT, refusal: refusal.clone() });
+    run.feed.push(Event::Failed { refusal, charged: logged });
+}

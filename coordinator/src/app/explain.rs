@@ -1,0 +1,87 @@
+//! Explain: what a question would cost and how precise its answer would be, from public parameters alone. Nothing is written.
+
+use commun_domain::plan::Aggregate;
+use commun_domain::signed::SignedDocument;
+use commun_domain::{Delta, Hash32, Refusal, Rho};
+use commun_privacy::intervals::margin_95;
+use commun_proto::convert;
+
+use super::{App, left};
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    /// Hash of the plan.
+    pub plan: Hash32,
+    /// Price per partition at one holder.
+    pub price: Rho,
+    /// Delta at which rho is stated as epsilon.
+    pub delta_conv: Delta,
+    /// Budget left, by partition.
+    pub budgets: Vec<PartitionLeft>,
+    /// Name and 95 % margin of error of each output when every listed holder answers, in the output's own units.
+    pub margins: Vec<(String, f64)>,
+    /// Cells of each output.
+    pub cells: u64,
+    /// Holders that the roster lists for the data contract.
+    pub listed: usize,
+    /// Of these, connected now.
+    pub connected: usize,
+    /// Whether a stored result release would answer it, free.
+    pub stored: bool,
+}
+
+/// Budget left in one partition: the least over the listed holders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionLeft {
+    /// As in the calendar.
+    pub partition: String,
+    /// Under the data contract's cap.
+    pub contract: Rho,
+    /// Under the permit's cap.
+    pub permit: Rho,
+}
+
+impl App {
+    /// Explains a signed question of an agency.
+    pub fn explain(&self, agency: &str, bytes: &[u8]) -> Result<Explained, Refusal> {
+        let signed: SignedDocument = convert::document("query", bytes)?;
+        let admitted = self.admit(agency, &signed)?;
+        let plan = &admitted.plan;
+        let stored = self.stored_release(&admitted)?.is_some();
+        let listed = self.log.read(|state| state.listed(&admitted.contract.name));
+        let budgets = self.log.read(|state| {
+            let of_partition = |period| {
+                let least = |cap: Rho, permit: Option<Hash32>| {
+                    let spent = |name| state.ledger.spent(name, &plan.budget_domain, period, permit).rho;
+                    listed.iter().map(|holder| left(cap, spent(&holder.name))).min().unwrap_or(cap)
+                };
+                PartitionLeft {
+                    partition: plan.calendar.format(period),
+                    contract: least(admitted.contract.rho_cap, None),
+                    permit: least(admitted.permit.rho_cap, Some(admitted.permit_hash)),
+                }
+            };
+            plan.partitions.iter().map(|period| of_partition(*period)).collect()
+        });
+        let holders = u32::try_from(listed.len()).unwrap_or(u32::MAX);
+        let margin = |(output, noise): (&commun_domain::plan::Output, &commun_domain::attempt::OutputNoise)| {
+            let scale = match output.aggregate {
+                Aggregate::Sum { scale, .. } => i32::from(scale),
+                Aggregate::CountRows { .. } | Aggregate::CountUnits => 0,
+            };
+            (output.name.clone(), margin_95(holders, noise.s2, noise.gamma_log2) / 10f64.powi(scale))
+        };
+        Ok(Explained {
+            plan: admitted.plan_hash,
+            price: admitted.price,
+            delta_conv: admitted.contract.delta_conv,
+            budgets,
+            margins: plan.outputs.iter().zip(&admitted.noise).map(margin).collect(),
+            cells: plan.cells().unwrap_or(0),
+            listed: listed.len(),
+            connected: listed.iter().filter(|holder| self.agents.is_connected(&holder.name)).count(),
+            stored,
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! What the coordinator does, as plain functions over domain types: catalog, explain, submit, publish, status, refund.
+//!
+//! It knows no transport: a gRPC handler authenticates, converts, and calls one of these. Errors are [`Refusal`]s, which a caller may see;
+//! what only the operator may see goes to the local log where it happens.
+
+mod attempt;
+mod catalog;
+mod explain;
+mod feed;
+mod outcome;
+mod refund;
+mod status;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use commun_domain::bundle::RosterHolder;
+use commun_domain::clock::Clock;
+use commun_domain::signed::SignedDocument;
+use commun_domain::{Hash32, QueryId, Refusal, Rho, WireCode};
+use commun_privacy::ledger::{Caps, Loss};
+use commun_service::Faults;
+use commun_store::CoordinatorStore;
+use commun_trust::Admitted;
+use tokio::sync::Semaphore;
+
+use crate::link::Agents;
+use crate::log::{Log, State};
+
+pub use catalog::Catalog;
+pub use explain::{Explained, PartitionLeft};
+pub use feed::{Event, Feed, MAX_EVENTS, Step};
+pub use status::{Account, Holder, Status};
+
+/// Queries that may be under way at once, unless the configuration says otherwise. Each agent works on one at a time.
+pub const MAX_OPEN_QUERIES: usize = 16;
+
+/// How long the parts of an attempt may take, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From the offer until every holder has replied.
+    pub reply_ms: u64,
+    /// From the offer until the manifest is sent; longer than `reply_ms`.
+    pub manifest_ms: u64,
+    /// From the manifest until every answer has arrived.
+    pub answer_ms: u64,
+}
+
+/// The coordinator without its transport.
+pub struct App {
+    /// The log and what follows from it.
+    pub log: Log,
+    /// Connected agents.
+    pub agents: Agents,
+    store: Arc<CoordinatorStore>,
+    clock: Arc<dyn Clock>,
+    faults: Faults,
+    deadlines: Deadlines,
+    open: Arc<Semaphore>,
+    live: Mutex<HashMap<QueryId, Arc<Feed>>>,
+}
+
+impl App {
+    /// Over an opened store and log.
+    pub fn new(
+        store: Arc<CoordinatorStore>,
+        log: Log,
+        clock: Arc<dyn Clock>,
+        faults: Faults,
+        deadlines: Deadlines,
+        max_open_queries: usize,
+    ) -> Arc<Self> {
+        let open = Arc::new(Semaphore::new(max_open_queries));
+        Arc::new(Self { log, agents: Agents::default(), store, clock, faults, deadlines, open, live: Mutex::default() })
+    }
+
+    /// Milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// Publishes a signed document into the log, or finds it there: its entry's number and its hash.
+    pub fn publish(&self, document: &SignedDocument) -> Result<(u64, Hash32), Refusal> {
+        let (number, hash) = self.log.publish(document)?;
+        tracing::info!(number, %hash, "document published");
+        Ok((number, hash))
+    }
+
+    /// Admits a query for the agency that asks it.
+    fn admit(&self, agency: &str, signed: &SignedDocument) -> Result<Admitted, Refusal> {
+        let admitted = self.log.read(|state| commun_trust::admit(&state.trust, signed, self.clock.now_unix()))?;
+        if admitted.agency == agency {
+            return Ok(admitted);
+        }
+        Err(Refusal::new(
+            WireCode::NotPermitted,
+            format!("permit {} is another agency's", admitted.permit.reference),
+            "ask with a certificate of the agency that the permit names",
+        ))
+    }
+}
+
+/// Runs work that touches the disk away from the threads that serve connections.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a task of the coordinator ended early");
+        Refusal::new(
+            WireCode::Internal,
+            "the coordinator failed in this call",
+            "ask again; the operator finds the cause in the coordinator's own log",
+        )
+    })
+}
+
+/// The caps that a query's price must keep within.
+fn caps(admitted: &Admitted) -> Caps {
+    Caps {
+        contract: Loss { rho: admitted.contract.rho_cap, delta: admitted.contract.delta_keys },
+        permit: Loss { rho: admitted.permit.rho_cap, delta: admitted.permit.delta_cap },
+    }
+}
+
+/// Whether this coordinator's own ledger allows the price at every listed holder in every partition.
+fn within_budgets(state: &State, admitted: &Admitted, listed: &[RosterHolder]) -> Result<(), Refusal> {
+    let price = Loss { rho: admitted.price, delta: admitted.delta };
+    for holder in listed {
+        for period in &admitted.plan.partitions {
+            let checked =
+                state.ledger.check(&holder.name, &admitted.plan.budget_domain, *period, admitted.permit_hash, price, caps(admitted));
+            checked.map_err(|over| {
+                let partition = admitted.plan.calendar.format(over.period);
+                let message = format!(
+                    "the {}'s budget for {partition} at {} does not allow it: rho {} of {} is spent and the query costs {}",
+                    over.cap, holder.name, over.spent.rho, over.limit.rho, over.price.rho
+                );
+                Refusal::new(
+                    WireCode::OverBudget,
+                    message,
+                    "ask for less epsilon, for another partition, or for a release that is stored already",
+                )
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// What is left of a cap.
+fn left(cap: Rho, spent: Rho) -> Rho {
+    cap.checked_sub(spent).unwrap_or(Rho::ZERO)
+}

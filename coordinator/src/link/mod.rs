@@ -1,0 +1,266 @@
+//! Who is connected: the registry through which use-cases reach agents and agents' replies reach the attempt that waits for them.
+//!
+//! It speaks domain types, so that tests put scripted agents in place of gRPC streams. One live connection per holder: a second one ends
+//! the first, and an attempt that is under way learns that its holder's link dropped. It verifies nothing: signatures are the attempt's to check.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use commun_domain::signed::SignedDocument;
+use commun_domain::{QueryId, Refusal, WireCode};
+use tokio::sync::mpsc;
+
+/// Most messages that wait for one agent. One attempt needs three, and an agent with more waiting no longer reads.
+pub const MAX_OUTGOING: usize = 64;
+
+/// Most messages of one holder that wait for one attempt: accept, answer, failure, refund, link drop, and some to spare.
+pub const MAX_INCOMING_PER_HOLDER: usize = 8;
+
+/// What an agent is told.
+#[derive(Clone, Debug)]
+pub enum ToAgent {
+    /// OFFER.
+    Offer(Arc<Offer>),
+    /// MANIFEST, canonical bytes.
+    Manifest(Arc<[u8]>),
+    /// The attempt has ended.
+    Cancel {
+        /// Query.
+        query: QueryId,
+        /// Attempt.
+        attempt: u8,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// OFFER; times are milliseconds since 1970.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The signed query, canonical bytes.
+    pub query: Vec<u8>,
+    /// Attempt, from 1.
+    pub attempt: u8,
+    /// Replies count until then.
+    pub reply_deadline_ms: u64,
+    /// The manifest comes by then or not at all.
+    pub manifest_deadline_ms: u64,
+    /// No answer is due earlier.
+    pub slot_ms: u64,
+}
+
+/// What an agent says in an attempt, not yet verified.
+#[derive(Clone, Debug)]
+pub enum FromAgent {
+    /// A signed ACCEPT or REFUSE.
+    Reply(SignedDocument),
+    /// The one answer.
+    Answer {
+        /// Signed head.
+        head: SignedDocument,
+        /// Noisy cells.
+        values: Vec<u8>,
+    },
+    /// No answer will come; the charge stays.
+    Failed {
+        /// Stable code.
+        code: WireCode,
+        /// Public reason.
+        message: String,
+    },
+    /// The holder took its RESERVE back.
+    Refunded,
+    /// Its link dropped.
+    Disconnected,
+}
+
+/// What an agent stated about itself, for the status.
+#[derive(Clone, Debug, Default)]
+pub struct AgentInfo {
+    /// Log size up to which it has read.
+    pub log_read_to: u64,
+    /// Its clock minus ours, in milliseconds.
+    pub clock_skew_ms: i64,
+    /// Version of its software.
+    pub software: String,
+}
+
+struct Connected {
+    generation: u64,
+    outgoing: mpsc::Sender<ToAgent>,
+    info: AgentInfo,
+}
+
+#[derive(Default)]
+struct Registry {
+    generation: u64,
+    connected: HashMap<String, Connected>,
+    inboxes: HashMap<(QueryId, u8), mpsc::Sender<(String, FromAgent)>>,
+}
+
+/// All connected agents. Clones share one registry.
+#[derive(Clone, Default)]
+pub struct Agents(Arc<Mutex<Registry>>);
+
+/// One agent's connection, which ends when this is dropped.
+pub struct Connection {
+    agents: Agents,
+    holder: String,
+    generation: u64,
+    /// What to send; ends when a newer connection of this holder took over.
+    pub outgoing: mpsc::Receiver<ToAgent>,
+}
+
+/// Where the messages of one attempt arrive; closed when this is dropped.
+pub struct Inbox {
+    agents: Agents,
+    key: (QueryId, u8),
+    messages: mpsc::Receiver<(String, FromAgent)>,
+}
+
+impl Agents {
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        // Every change below is one insertion or removal, so that a panic elsewhere leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a holder's agent, in place of an earlier connection.
+    pub fn connect(&self, holder: &str, info: AgentInfo) -> Connection {
+        let (sender, outgoing) = mpsc::channel(MAX_OUTGOING);
+        let mut registry = self.lock();
+        registry.generation += 1;
+        let generation = registry.generation;
+        let before = registry.connected.insert(holder.to_owned(), Connected { generation, outgoing: sender, info });
+        if before.is_some() {
+            registry.tell_all(holder, &FromAgent::Disconnected);
+        }
+        Connection { agents: self.clone(), holder: holder.to_owned(), generation, outgoing }
+    }
+
+    /// Whether a holder's agent is connected.
+    pub fn is_connected(&self, holder: &str) -> bool {
+        self.lock().connected.contains_key(holder)
+    }
+
+    /// What a connected agent stated last.
+    pub fn info(&self, holder: &str) -> Option<AgentInfo> {
+        self.lock().connected.get(holder).map(|agent| agent.info.clone())
+    }
+
+    /// Hands a message to a holder's agent; false when it is not connected or no longer reads.
+    pub fn send(&self, holder: &str, message: ToAgent) -> bool {
+        self.lock().connected.get(holder).is_some_and(|agent| agent.outgoing.try_send(message).is_ok())
+    }
+
+    /// Opens the inbox of an attempt with so many holders.
+    pub fn open(&self, query: QueryId, attempt: u8, holders: usize) -> Inbox {
+        let (sender, messages) = mpsc::channel(MAX_INCOMING_PER_HOLDER.saturating_mul(holders.max(1)));
+        self.lock().inboxes.insert((query, attempt), sender);
+        Inbox { agents: self.clone(), key: (query, attempt), messages }
+    }
+
+    /// Brings a holder's message to the attempt that waits for it; false when none does.
+    pub fn deliver(&self, holder: &str, query: QueryId, attempt: u8, message: FromAgent) -> bool {
+        let registry = self.lock();
+        registry.inboxes.get(&(query, attempt)).is_some_and(|inbox| inbox.try_send((holder.to_owned(), message)).is_ok())
+    }
+}
+
+impl Registry {
+    fn tell_all(&self, holder: &str, message: &FromAgent) {
+        for inbox in self.inboxes.values() {
+            // A full inbox is one whose holders sent more than the protocol has: its attempt is ending anyway.
+            let _ = inbox.try_send((holder.to_owned(), message.clone()));
+        }
+    }
+}
+
+impl Connection {
+    /// The agent has read, recomputed and folded the log up to this size.
+    pub fn read_to(&self, size: u64) {
+        if let Some(agent) = self.agents.lock().connected.get_mut(&self.holder)
+            && agent.generation == self.generation
+        {
+            agent.info.log_read_to = size;
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut registry = self.agents.lock();
+        if registry.connected.get(&self.holder).is_some_and(|agent| agent.generation == self.generation) {
+            registry.connected.remove(&self.holder);
+            registry.tell_all(&self.holder, &FromAgent::Disconnected);
+        }
+    }
+}
+
+impl Inbox {
+    /// The next message, with the holder's name.
+    pub async fn next(&mut self) -> Option<(String, FromAgent)> {
+        self.messages.recv().await
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.agents.lock().inboxes.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    const QUERY: QueryId = QueryId::from_bytes([1; 32]);
+
+    fn cancel() -> ToAgent {
+        ToAgent::Cancel { query: QUERY, attempt: 1, refusal: Refusal::new(WireCode::Cancelled, "no", "none") }
+    }
+
+    #[tokio::test]
+    async fn a_second_connection_of_a_holder_ends_the_first_and_attempts_learn_of_it() {
+        let agents = Agents::default();
+        let mut inbox = agents.open(QUERY, 1, 1);
+        let mut first = agents.connect("a", AgentInfo::default());
+        let mut second = agents.connect("a", AgentInfo::default());
+        assert!(first.outgoing.recv().await.is_none());
+        assert!(matches!(inbox.next().await, Some((name, FromAgent::Disconnected)) if name == "a"));
+        // The first one's end is not the second one's.
+        drop(first);
+        assert!(agents.is_connected("a"));
+        assert!(agents.send("a", cancel()));
+        assert!(second.outgoing.recv().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_dropped_connection_is_told_to_every_attempt_and_takes_no_more_messages() {
+        let agents = Agents::default();
+        let mut inbox = agents.open(QUERY, 1, 1);
+        drop(agents.connect("a", AgentInfo::default()));
+        assert!(matches!(inbox.next().await, Some((_, FromAgent::Disconnected))));
+        assert!(!agents.send("a", cancel()));
+    }
+
+    #[tokio::test]
+    async fn a_message_reaches_only_the_attempt_that_it_names() {
+        let agents = Agents::default();
+        let inbox = agents.open(QUERY, 1, 1);
+        assert!(!agents.deliver("a", QUERY, 2, FromAgent::Refunded));
+        assert!(agents.deliver("a", QUERY, 1, FromAgent::Refunded));
+        drop(inbox);
+        assert!(!agents.deliver("a", QUERY, 1, FromAgent::Refunded));
+    }
+
+    #[test]
+    fn an_agent_that_does_not_read_is_not_waited_for() {
+        let agents = Agents::default();
+        let _connection = agents.connect("a", AgentInfo::default());
+        for _ in 0..MAX_OUTGOING {
+            assert!(agents.send("a", cancel()));
+        }
+        assert!(!agents.send("a", cancel()));
+    }
+}
