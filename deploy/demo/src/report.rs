@@ -1,0 +1,165 @@
+//! What is printed and left behind: the largest flows beside the truth, coverage over all cells, `report.json`.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use comfy_table::CellAlignment;
+use commun_cli::output::plain_table;
+use commun_domain::contract::DataContract;
+
+use crate::census::{Census, name};
+
+/// How many flows are printed.
+const LARGEST: usize = 12;
+
+/// Steps with their times; the running one is shown on standard error.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    done: Vec<(String, u128)>,
+    running: Option<(String, Instant)>,
+}
+
+impl Steps {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the step before and begins another.
+    pub(crate) fn begin(&mut self, name: &str, what: &str) {
+        self.end();
+        eprintln!("- {what}");
+        self.running = Some((name.to_owned(), Instant::now()));
+    }
+
+    /// Ends the running step.
+    pub(crate) fn end(&mut self) {
+        if let Some((name, start)) = self.running.take() {
+            let elapsed_ms = start.elapsed().as_millis();
+            if std::io::stderr().is_terminal() || elapsed_ms >= 1000 {
+                eprintln!("  {}.{} s", elapsed_ms / 1000, elapsed_ms % 1000 / 100);
+            }
+            self.done.push((name, elapsed_ms));
+        }
+    }
+}
+
+/// One cell of the answer beside the truth.
+#[derive(Debug)]
+struct Cell {
+    home: String,
+    work: String,
+    answer: f64,
+    margin: f64,
+    truth: u64,
+}
+
+impl Cell {
+    #[expect(clippy::cast_precision_loss, reason = "counts of persons are far below 2^53")]
+    fn error(&self) -> f64 {
+        self.answer - self.truth as f64
+    }
+}
+
+/// The answer beside the truth.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    cells: Vec<Cell>,
+    query: serde_json::Value,
+}
+
+impl Comparison {
+    /// Reads `answer.csv`, `query.json` and `truth.csv` of the folder.
+    pub(crate) fn read(folder: &Path, census: &Census) -> anyhow::Result<Self> {
+        let query = serde_json::from_str(&std::fs::read_to_string(folder.join("query.json"))?)?;
+        let truth: Vec<u64> =
+            std::fs::read_to_string(folder.join("truth.csv"))?.lines().map(str::parse).collect::<Result<_, _>>().context("truth.csv")?;
+        let mut reader = csv::Reader::from_path(folder.join("answer.csv"))?;
+        let columns: Vec<&str> = reader.headers()?.iter().collect();
+        ensure!(columns == ["home_arr", "work_arr", "commuters", "commuters_moe"], "answer.csv has other columns: {columns:?}");
+        let side = census.codes.len();
+        let mut cells = Vec::new();
+        for record in reader.records() {
+            let record = record?;
+            let [home, work, answer, margin] = [0, 1, 2, 3].map(|index| record.get(index).unwrap_or_default());
+            let place = |code: &str| census.codes.iter().position(|known| known == code).with_context(|| format!("unknown code {code}"));
+            cells.push(Cell {
+                truth: *truth.get(place(home)? * side + place(work)?).context("truth.csv is too short")?,
+                home: home.to_owned(),
+                work: work.to_owned(),
+                answer: answer.parse()?,
+                margin: margin.parse()?,
+            });
+        }
+        ensure!(cells.len() == side * side, "the answer has {} cells and not {}", cells.len(), side * side);
+        Ok(Self { cells, query })
+    }
+
+    fn covered(&self) -> usize {
+        self.cells.iter().filter(|cell| cell.error().abs() <= cell.margin).count()
+    }
+
+    /// Prints the largest flows by name, then the coverage.
+    pub(crate) fn print(&self, contract: &DataContract, persons: u64) -> anyhow::Result<()> {
+        let mut flows: Vec<&Cell> = self.cells.iter().filter(|cell| cell.home != cell.work).collect();
+        flows.sort_by(|a, b| b.answer.total_cmp(&a.answer));
+        let mut table = plain_table();
+        table.set_header(["from", "to", "commuters", "margin", "census", "difference"]);
+        for cell in flows.iter().take(LARGEST) {
+            table.add_row([
+                name(contract, &cell.home).to_owned(),
+                name(contract, &cell.work).to_owned(),
+                cell.answer.to_string(),
+                format!("±{:.1}", cell.margin),
+                cell.truth.to_string(),
+                format!("{:+.2}", cell.error()),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        let number = |key: &str| self.query.get(key).and_then(serde_json::Value::as_f64).unwrap_or_default();
+        let stored = self.query.get("stored").and_then(serde_json::Value::as_bool).unwrap_or_default();
+        let (covered, cells) = (self.covered(), self.cells.len());
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "\nLargest flows between arrondissements: synthetic persons ({persons}), totals of the 2011 census\n")?;
+        writeln!(out, "{table}")?;
+        #[expect(clippy::cast_precision_loss, reason = "for display")]
+        let percent = 100.0 * covered as f64 / cells as f64;
+        writeln!(out, "\n{covered} of {cells} cells ({percent:.1} %) lie within their 95 % margin of error.")?;
+        writeln!(
+            out,
+            "Privacy: epsilon {:.4} at delta {:e} (rho {:.6}) for each operator and month{}.",
+            number("epsilon"),
+            number("delta"),
+            number("rho"),
+            if stored { "; this is a stored result release, and nothing was spent again" } else { "" }
+        )?;
+        writeln!(out, "Each operator added its own full noise; no row and no exact count left its process.")?;
+        Ok(())
+    }
+
+    /// Leaves `report.json` in the folder.
+    pub(crate) fn write_report(&self, folder: &Path, persons: u64, steps: &Steps) -> anyhow::Result<()> {
+        let elapsed: serde_json::Map<String, serde_json::Value> =
+            steps.done.iter().map(|(name, ms)| (name.clone(), serde_json::json!(u64::try_from(*ms).unwrap_or(u64::MAX)))).collect();
+        let field = |key: &str| self.query.get(key).cloned().unwrap_or_default();
+        let holders = self.query.get("holders").and_then(serde_json::Value::as_array).map_or(0, Vec::len);
+        let report = serde_json::json!({
+            "cells": self.cells.len(),
+            "covered": self.covered(),
+            "rho": field("rho"),
+            "epsilon": field("epsilon"),
+            "delta": field("delta"),
+            "holders": holders,
+            "rows": persons,
+            "stored": field("stored"),
+            "query_id": field("query_id"),
+            "elapsed_ms": elapsed,
+        });
+        std::fs::write(folder.join("report.json"), format!("{report:#}\n"))?;
+        Ok(())
+    }
+}
