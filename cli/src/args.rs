@@ -8,7 +8,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "commun", version, about)]
 pub struct Args {
-    /// Profile: coordinator, certificate, keys and pins. Default: $XDG_CONFIG_HOME/commun/profile.toml, or ~/.config/commun/profile.toml
+    /// Profile: coordinator, certificate, keys and pins. Default: `commun/profile.toml` under `$XDG_CONFIG_HOME` or `~/.config`
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Read the profile, its keys and certificates, say whether they are in order, and stop

@@ -21,6 +21,9 @@ use tonic::transport::Channel;
 use crate::error::CliError;
 use crate::profile::Profile;
 
+/// Makes a log entry of a signed document.
+type EntryKind = fn(SignedDocument) -> LogEntry;
+
 /// A connection to the coordinator.
 #[derive(Debug)]
 pub struct Client {
@@ -65,7 +68,7 @@ impl Client {
         let reply = self.agency().catalog(CatalogRequest {}).await.map_err(|s| status::from_status(&s))?.into_inner();
         let mut state = TrustState::new(Pins { bundle: self.bundle });
         let mut ignored = Vec::new();
-        let kinds: [(Vec<Vec<u8>>, fn(SignedDocument) -> LogEntry); 4] = [
+        let kinds: [(Vec<Vec<u8>>, EntryKind); 4] = [
             (reply.bundles, LogEntry::Bundle),
             (reply.rosters, LogEntry::Roster),
             (reply.contracts, LogEntry::Contract),
@@ -118,14 +121,7 @@ impl Client {
                 Some(Event::Progress(step)) => progress(&step),
                 Some(Event::Released(released)) => {
                     let release = convert::document::<ResultRelease>("release", &released.release).map_err(Refusal::from)?;
-                    if release.plan != admitted.plan {
-                        return Err(Refusal::new(
-                            WireCode::Internal,
-                            "the answer is one to another question",
-                            "report it to the supervisor: the coordinator does not do what it was asked",
-                        )
-                        .into());
-                    }
+                    check(&release, admitted)?;
                     return Ok(Answer { release, stored: released.stored });
                 }
                 Some(Event::Failed(failed)) => {
@@ -162,6 +158,20 @@ impl Client {
     pub async fn status(&self) -> Result<StatusReply, CliError> {
         Ok(self.supervision().status(StatusRequest {}).await.map_err(|s| status::from_status(&s))?.into_inner())
     }
+}
+
+/// The release must answer this very question, with the noise and at the price that follow from it.
+fn check(release: &ResultRelease, admitted: &Admitted) -> Result<(), Refusal> {
+    let fault = if release.plan != admitted.plan {
+        "the answer is one to another question"
+    } else if release.noise != admitted.noise {
+        "the answer states other noise than the question asks for"
+    } else if release.rho != admitted.price {
+        "the answer states another price than the question has"
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(WireCode::Internal, fault, "report it to the supervisor: the coordinator does not do what it was asked"))
 }
 
 /// An error with its causes, one line.

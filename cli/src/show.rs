@@ -3,6 +3,7 @@
 use commun_domain::Hash32;
 use commun_domain::contract::{ColumnType, DataContract};
 use commun_domain::permit::Permit;
+use commun_domain::titles::Titles;
 
 fn day(unix: u64) -> String {
     i64::try_from(unix)
@@ -38,13 +39,17 @@ pub fn permit(permit: &Permit, hash: &Hash32) -> String {
     lines.join("\n")
 }
 
-/// A data contract, all fields; code lists by name, version, validity and number of codes.
+fn titles(titles: &Titles) -> String {
+    format!("{} | {} | {} | {}", titles.fr, titles.nl, titles.de, titles.en)
+}
+
+/// A data contract, all fields.
 pub fn contract(contract: &DataContract, hash: &Hash32) -> String {
     let calendar = contract.calendar;
     let mut lines = vec![
         format!("Data contract  {} version {}", contract.name, contract.version),
         format!("hash           {hash}"),
-        format!("title          {} | {} | {} | {}", contract.titles.fr, contract.titles.nl, contract.titles.de, contract.titles.en),
+        format!("title          {}", titles(&contract.titles)),
         format!("privacy unit   one person, column {}", contract.unit_column),
         format!(
             "partitions     column {}, {} to {}",
@@ -64,7 +69,11 @@ pub fn contract(contract: &DataContract, hash: &Hash32) -> String {
     for table in &contract.tables {
         lines.push(format!(
             "table          {}.{}: {} (at most {} row(s) of a person count, at most {} rows)",
-            contract.name, table.name, table.titles.en, table.max_rows_per_person, table.max_rows
+            contract.name,
+            table.name,
+            titles(&table.titles),
+            table.max_rows_per_person,
+            table.max_rows
         ));
         for column in &table.columns {
             let text = match &column.column_type {
@@ -73,7 +82,7 @@ pub fn contract(contract: &DataContract, hash: &Hash32) -> String {
                 ColumnType::Number { lo, hi, scale } => format!("number from {lo} to {hi} in units of 10^-{scale}"),
                 ColumnType::Boolean => "true or false".to_owned(),
             };
-            lines.push(format!("  column       {}: {text}; {}", column.name, column.titles.en));
+            lines.push(format!("  column       {}: {text}; {}", column.name, titles(&column.titles)));
         }
     }
     for list in &contract.code_lists {
@@ -85,6 +94,7 @@ pub fn contract(contract: &DataContract, hash: &Hash32) -> String {
             calendar.format(list.valid_from),
             calendar.format(list.valid_to)
         ));
+        lines.extend(list.codes.iter().map(|code| format!("  code         {}: {}", code.code, titles(&code.titles))));
     }
     lines.join("\n")
 }

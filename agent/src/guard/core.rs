@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use commun_domain::attempt::{Accept, Manifest, Refuse};
 use commun_domain::clock::Clock;
-use commun_domain::query::Query;
+use commun_domain::query::{MAX_SQL_BYTES, Query};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Document, Hash32, Refusal, WireCode};
 use commun_service::Faults;
@@ -138,7 +138,7 @@ impl Core {
         }))
     }
 
-    /// The own roster index, and c_i: protection against all other listed holders, as no independence list is in force.
+    /// The own roster index, and `c_i`: protection against all other listed holders, as no independence list is in force.
     fn cohort_minimum(&self, admitted: &Admitted) -> Result<(u32, u32), Refusal> {
         let unlisted = || {
             let message = format!("the roster does not list {} for {}", self.policy.holder, admitted.contract.name);
@@ -246,6 +246,10 @@ impl Core {
         let Some(Live::Bound(about)) = self.live.get(&key) else {
             return Err(refusal_failure(WireCode::Cancelled, "the attempt was ended"));
         };
+        // A log that was shown to be forked while the answer was computed ends it.
+        if let Some(reason) = self.log.stopped() {
+            return Err(Failure { local: reason.to_owned(), ..refusal_failure(WireCode::Unavailable, "this holder's agent has stopped") });
+        }
         let now_ms = self.clock.now_ms();
         let bytes = u64::try_from(bytes_sent).unwrap_or(u64::MAX);
         let reason = "the noisy answer was handed to the link".to_owned();
@@ -365,8 +369,15 @@ fn deadlines(offer: &Offer, now_ms: u64) -> Result<(), Refusal> {
 }
 
 /// What the journal can say before a query is admitted: nothing in it is verified yet.
+/// What an offer says of itself, before anything of it is checked: a text longer than any question is not kept.
 fn about_unadmitted(signed: &SignedDocument) -> About {
-    Query::from_bytes(&signed.bytes.0).map(|query| About { agency: None, permit: Some(query.permit), sql: query.sql }).unwrap_or_default()
+    Query::from_bytes(&signed.bytes.0)
+        .map(|query| About {
+            agency: None,
+            permit: Some(query.permit),
+            sql: if query.sql.len() <= MAX_SQL_BYTES { query.sql } else { String::new() },
+        })
+        .unwrap_or_default()
 }
 
 fn line(

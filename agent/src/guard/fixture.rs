@@ -1,4 +1,5 @@
 //! One holder of the world in `crates/trust/tests/common`, with fixed cells in place of data and a clock that a test moves.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../../crates/trust/tests/common/mod.rs"]
 pub(super) mod common;

@@ -159,7 +159,7 @@ impl Logbook {
         let known = usize::try_from(size - first).unwrap_or(usize::MAX).min(entries.len());
         let stored = store.entries(first, u32::try_from(known).unwrap_or(u32::MAX))?;
         if stored.iter().zip(entries).any(|(stored, came)| stored.bytes != *came) {
-            return Err(self.stop(format!("the coordinator sent other log entries from number {first} on than it had sent before")));
+            return Err(self.stop(&format!("the coordinator sent other log entries from number {first} on than it had sent before")));
         }
         let new = &entries[known..];
         let kinds: Vec<(&[u8], &str)> =
@@ -186,14 +186,14 @@ impl Logbook {
         }
         if let Some(earlier) = self.verified.as_ref().filter(|earlier| checkpoint.size < earlier.size) {
             let (from, to) = (earlier.size, checkpoint.size);
-            return Err(self.stop(format!("the log became shorter: a checkpoint of {to} entries came after one of {from}")));
+            return Err(self.stop(&format!("the log became shorter: a checkpoint of {to} entries came after one of {from}")));
         }
         let Some(root) = self.root_at(checkpoint.size) else {
             self.ahead = Some(note.to_owned());
             return Ok(());
         };
         if root != Hash32::from_bytes(checkpoint.root) {
-            return Err(self.stop(format!(
+            return Err(self.stop(&format!(
                 "the log key signed a root at {} entries that differs from this agent's own: it is shown another log",
                 checkpoint.size
             )));
@@ -209,7 +209,7 @@ impl Logbook {
         self.stop.clone().map_or(Ok(()), |reason| Err(LogFault::Stopped(reason)))
     }
 
-    fn stop(&mut self, reason: String) -> LogFault {
+    fn stop(&mut self, reason: &str) -> LogFault {
         let text = format!(
             "STOPPED: {reason}. This agent answers nothing. Compare the log with the supervisor's, then delete {} and restart",
             self.stop_file.display()

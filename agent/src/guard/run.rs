@@ -26,7 +26,13 @@ const NO_ANSWER: &str = "the holder could not compute an answer; its engineer fi
 /// Works on one attempt until it has ended.
 pub(super) async fn run(guard: Arc<Guard>, bound: Arc<Bound>) {
     let key = bound.key();
-    match answer(&guard, &bound).await {
+    // In a task of its own, so that a panic ends the attempt as any other failure does and leaves nothing bound.
+    let worker = tokio::spawn({
+        let (guard, bound) = (guard.clone(), bound.clone());
+        async move { answer(&guard, &bound).await }
+    });
+    let answered = worker.await.unwrap_or_else(|error| Err(failure_here(format!("the work on the attempt stopped: {error}"))));
+    match answered {
         Ok(Some(answer)) => {
             guard.tell(answer).await;
             guard.sent().await;
@@ -60,7 +66,7 @@ async fn answer(guard: &Guard, bound: &Arc<Bound>) -> Result<Option<Outgoing>, F
 
     let noise = bound.admitted.noise.clone();
     let drawn = tokio::task::spawn_blocking(move || commun_engine::release(&cells, &noise)).await;
-    let noisy = drawn
+    let values = drawn
         .map_err(|error| failure_here(format!("drawing noise stopped: {error}")))?
         .map_err(|error| failure_here(format!("no noise: {error}")))?;
     guard.faults.at("agent.after_release");
@@ -69,7 +75,7 @@ async fn answer(guard: &Guard, bound: &Arc<Bound>) -> Result<Option<Outgoing>, F
     if guard.clock.now_ms() >= deadline_ms {
         return Err(late());
     }
-    let values = encode_values(&noisy);
+    let values = encode_values(&values);
     let head = AnswerHead { manifest: bound.hash, index: bound.own.index, values: sha256(&values) };
     let sent = values.len();
     let signed = guard.with(move |core| {

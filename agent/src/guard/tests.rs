@@ -1,5 +1,5 @@
 //! The guard as a unit: offers, manifests, refunds, restarts, the log.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::similar_names, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -397,7 +397,9 @@ proptest! {
             tree.append(commun_tlog::tree::leaf_hash(&entry.bytes));
         }
         let before = tree.size();
-        entries.iter().for_each(|entry| tree.append(commun_tlog::tree::leaf_hash(entry)));
+        for entry in &entries {
+            tree.append(commun_tlog::tree::leaf_hash(entry));
+        }
         let mut done = 0;
         for (again, count) in cuts {
             let first = done - again.min(done);

@@ -31,7 +31,7 @@ impl Backoff {
         let mut random = [0; 2];
         // Without entropy the pause is whole; nothing secret depends on it.
         let _ = getrandom::fill(&mut random);
-        whole - whole / 2 * u32::from(u16::from_le_bytes(random)) / u32::from(u16::MAX)
+        whole.saturating_sub(whole / 2 * u32::from(u16::from_le_bytes(random)) / u32::from(u16::MAX))
     }
 }
 

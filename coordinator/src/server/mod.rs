@@ -32,12 +32,18 @@ pub(crate) async fn serve(setup: Setup, faults: Faults, shutdown: Shutdown) -> a
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (state_dir, listen) = (setup.state_dir.clone(), setup.listen.clone());
     let (tls, tls_watch) = watch::channel(setup.tls.clone());
+    // Of the run before: whoever waits for the file must not find a port that nobody listens on.
+    let address_file = state_dir.join(ADDRESS_FILE);
+    if let Err(error) = std::fs::remove_file(&address_file)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error).with_context(|| format!("cannot remove {}", address_file.display()));
+    }
     let started = clock.clone();
     let app = tokio::task::spawn_blocking(move || start(setup, started, faults)).await??;
     let listener = TcpListener::bind(&listen).await.with_context(|| format!("cannot listen on {listen}; check `listen`"))?;
     let address = listener.local_addr()?.to_string();
-    write_atomically(&state_dir.join(ADDRESS_FILE), &address)
-        .with_context(|| format!("cannot write {ADDRESS_FILE} in {}", state_dir.display()))?;
+    write_atomically(&address_file, &address).with_context(|| format!("cannot write {ADDRESS_FILE} in {}", state_dir.display()))?;
     tracing::info!(address, log_size = app.log.head().size, "listening");
     let refresher = tokio::spawn(refresh_checkpoints(app.clone(), shutdown.clone()));
     let served = grpc::serve(app, clock, incoming(listener, tls_watch), shutdown).await;
@@ -46,11 +52,11 @@ pub(crate) async fn serve(setup: Setup, faults: Faults, shutdown: Shutdown) -> a
         refresher.abort();
     }
     // Waited for, so that nothing of ours holds the store when this returns.
-    let refreshed = refresher.await;
+    let checkpoints = refresher.await;
     // Renewal will send new configurations here; until then it keeps the door's watch open.
     drop(tls);
     served?;
-    refreshed.context("the task that signs checkpoints failed")
+    checkpoints.context("the task that signs checkpoints failed")
 }
 
 fn start(setup: Setup, clock: Arc<dyn Clock>, faults: Faults) -> anyhow::Result<Arc<App>> {

@@ -33,6 +33,3 @@ mod neighbour_tests;
 mod testing;
 #[cfg(test)]
 mod totality_tests;
-
-#[cfg(test)]
-mod speed_tmp;

@@ -1,7 +1,7 @@
 //! Makes the SQL of a binding total: whatever stands in a row, an expression gives a value or NULL, and never an error or a panic.
 //!
 //! An error would tell that one person's row is there, and `DataFusion`'s quote the content of the cell. So, after types are coerced:
-//! each CAST becomes TRY_CAST; arithmetic becomes checked arithmetic that is NULL where it overflows or divides by 0; each function is
+//! each `CAST` becomes `TRY_CAST`; arithmetic becomes checked arithmetic that is NULL where it overflows or divides by 0; each function is
 //! wrapped, and where it fails on a batch the rows that make it fail are found by halving, and are NULL. What cannot be made total is
 //! refused before a row is read ([`check_total`]).
 

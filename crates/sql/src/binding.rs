@@ -2,7 +2,7 @@
 //!
 //! A binding is private and trusted not to be hostile; the rules keep it from breaking what privacy rests on: each output row derives from
 //! one source row (and rows looked up by equality), by total expressions. Which columns are unit and partition, and that joins are on
-//! them, needs the data contract and the sources: the engine checks that.
+//! them, is not checked in this version: the holder attests it (see the threat model, "Assumed").
 
 use commun_domain::error::Position;
 use sqlparser::ast::{

@@ -67,6 +67,9 @@ pub fn signers(document: &SignedDocument, keys: &[PublicKey]) -> Result<BTreeSet
     let mut found = BTreeSet::new();
     for signature in &document.signatures {
         let Some(&key) = by_id.get(&signature.key) else { continue };
+        if found.contains(key) {
+            continue;
+        }
         let holds = VerifyingKey::from_bytes(key.as_bytes())
             .is_ok_and(|point| point.verify_strict(&message, &ed25519_dalek::Signature::from_bytes(&signature.signature)).is_ok());
         if !holds {

@@ -41,7 +41,8 @@ fn in_folder(args: &Args, folder: &Path) -> anyhow::Result<()> {
     let contract = parse_contract(CONTRACT)?;
     let federation = Federation::new(folder, args.holders)?;
     let mut steps = Steps::new();
-    eprintln!("Commun demo: synthetic persons, totals of the 2011 census. Everything is in {}", folder.display());
+    let kept = if args.state.is_some() { "" } else { " (removed at the end; --state DIR keeps it)" };
+    eprintln!("Commun demo: synthetic persons, totals of the 2011 census. Everything is in {}{kept}", folder.display());
     if federation.is_built(persons)? {
         eprintln!("The federation of an earlier run is here: it is started again as it was.");
     } else {

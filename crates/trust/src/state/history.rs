@@ -15,6 +15,9 @@ use commun_domain::{Hash32, QueryId};
 use super::{TrustError, rules};
 use crate::sign;
 
+/// Longest text of a logged refusal (message and hint), in bytes: the fold keeps them all in memory.
+const MAX_REFUSAL_BYTES: usize = 16 * 1024;
+
 /// One logged attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptState {
@@ -91,6 +94,9 @@ impl History {
 
     pub(super) fn failure(&mut self, entry: &FailureEntry) -> Result<(), TrustError> {
         self.still_open(entry.query)?;
+        if entry.refusal.message.len() + entry.refusal.hint.len() > MAX_REFUSAL_BYTES {
+            return Err(TrustError::Contradiction("the failure's text is longer than any refusal"));
+        }
         if entry.attempt != self.last_attempt(entry.query) {
             return Err(TrustError::Contradiction("a failure must name the query's last logged attempt, or 0 when none was logged"));
         }

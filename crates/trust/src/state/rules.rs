@@ -165,13 +165,14 @@ fn is_holder_name(name: &str) -> bool {
     (1..=MAX_HOLDER_NAME_BYTES).contains(&name.len()) && name.bytes().all(|b| b == b'-' || b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// A data contract: k officers, clean, a version above the latest of its name, and never another meaning of an old budget domain.
+/// A data contract: k officers, clean, a version above the latest of its name, and never another meaning or a higher cap of an old
+/// budget domain.
 /// `known` are all data contracts in the log.
 pub(super) fn contract<'a>(
     signed: &SignedDocument,
     bundle: &TrustBundle,
     latest: Option<&DataContract>,
-    mut known: impl Iterator<Item = &'a DataContract>,
+    known: impl Iterator<Item = &'a DataContract>,
 ) -> Result<DataContract, TrustError> {
     let contract: DataContract = decode("data contract", signed)?;
     by_officers("data contract", signed, bundle)?;
@@ -187,11 +188,19 @@ pub(super) fn contract<'a>(
         );
     }
     // The first of a domain fixes its unit and its calendar for ever: else one person in one period would be charged under two names.
-    if let Some(other) = known.find(|other| other.budget_domain == contract.budget_domain) {
+    for other in known.filter(|other| other.budget_domain == contract.budget_domain) {
         faults.require(contract.unit == other.unit, "unit.kind: is another than in the earlier contracts of this budget domain");
         faults.require(
             contract.calendar == other.calendar,
             "partition.calendar: is another than in the earlier contracts of this budget domain",
+        );
+        faults.require(
+            contract.unit_column == other.unit_column && contract.partition_column == other.partition_column,
+            "unit.column and partition.column: must stay those of the earlier contracts of this budget domain",
+        );
+        faults.require(
+            contract.rho_cap <= other.rho_cap && contract.delta_keys <= other.delta_keys,
+            "budget: the caps of a budget domain never rise: the same rows' budget never starts again",
         );
     }
     faults.finish("data contract")?;

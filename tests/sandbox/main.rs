@@ -1,0 +1,18 @@
+//! The sandbox: whole federations as real processes with real mutual TLS on loopback, and what is promised about them.
+//!
+//! Each test builds the federation that it needs through the public command lines, in a temporary folder, with rows that it knows. Daemons
+//! are the shipped code in the binary `commun-node`, which alone has fault points. Tests that defend a promise carry its number.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod attacks;
+mod bad_input;
+mod certificates;
+mod faults;
+mod faults_page;
+mod full_disk;
+mod harness;
+mod noise;
+mod quiet;
+mod recording;
+mod whole_path;

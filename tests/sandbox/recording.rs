@@ -1,0 +1,299 @@
+//! A scripted coordinator in the test's own process: it holds the coordinator's TLS key and the log key, says what a test lets it say,
+//! and records every message of every agent.
+//!
+//! It is the attacker of the promises P4 to P6, and the one place where single noisy partials can be looked at: the real coordinator keeps
+//! none. It does nothing by itself; each entry, offer and manifest is a call.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use commun_domain::attempt::{Accept, Manifest, Refuse};
+use commun_domain::clock::{Clock as _, SystemClock};
+use commun_domain::log::{AttemptEntry, HolderRecord, LogEntry};
+use commun_domain::signed::SignedDocument;
+use commun_domain::{Document as _, Hash32, WireCode};
+use commun_identity::{PeerInfo, Role, incoming, server_config_from_files};
+use commun_proto::v1::agent_link_server::{AgentLink, AgentLinkServer};
+use commun_proto::v1::agent_message::Message as FromAgent;
+use commun_proto::v1::coordinator_message::Message as ToAgent;
+use commun_proto::v1::{AgentMessage, CoordinatorMessage, Entries, ManifestMessage, Offer};
+use commun_proto::{MAX_MESSAGE_BYTES, convert};
+use commun_tlog::{Checkpoint, Frontier, leaf_hash};
+use commun_trust::admit::Admitted;
+use commun_trust::{Pins, TrustState, admit};
+use ed25519_dalek::SigningKey;
+use futures::Stream;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::harness::Federation;
+
+/// Longest wait for any message.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// From an offer to the deadlines of replies and of the manifest, and from a manifest to that of answers, in milliseconds.
+const DEADLINE_MS: u64 = 60_000;
+
+type Sender = mpsc::Sender<Result<CoordinatorMessage, Status>>;
+
+enum Event {
+    Up(String, Sender),
+    Message(String, FromAgent),
+}
+
+/// See the module.
+pub(crate) struct Recording {
+    runtime: Runtime,
+    events: mpsc::UnboundedReceiver<Event>,
+    agents: BTreeMap<String, Sender>,
+    entries: Vec<Vec<u8>>,
+    frontier: Frontier,
+    /// What an honest agent believes after the entries so far.
+    pub(crate) state: TrustState,
+    key: SigningKey,
+}
+
+/// A reply to an offer.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// Signed ACCEPT.
+    Accept(SignedDocument, Accept),
+    /// REFUSE.
+    Refuse(Refuse),
+}
+
+/// What ended an attempt.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// Noisy cells as they travelled.
+    Answer(Vec<u8>),
+    /// The stable code and message of a failure.
+    Failed(WireCode, String),
+}
+
+impl Recording {
+    /// Listens, starts every agent of the federation against itself, and shows them bundle, roster and data contract.
+    pub(crate) fn start(federation: &mut Federation, holders: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let pki = federation.path("pki");
+        let at = |name: &str| pki.join("coordinator").join(name);
+        let tls = server_config_from_files(&at("tls.crt"), &at("tls.key"), &pki.join("ca/ca.crt")).unwrap();
+        let (sender, events) = mpsc::unbounded_channel();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        federation.connect_to(listener.local_addr().unwrap().to_string());
+        let service = AgentLinkServer::new(Link(sender)).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        runtime.spawn(async move {
+            let (_tls, configuration) = watch::channel(tls);
+            tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming(listener, configuration)).await
+        });
+        let pins = Pins { bundle: Hash32::from_hex(&federation.bundle_pin()).unwrap() };
+        let key = federation.key("coordinator/log.key");
+        let mut recording = Self {
+            runtime,
+            events,
+            agents: BTreeMap::new(),
+            entries: Vec::new(),
+            frontier: Frontier::new(),
+            state: TrustState::new(pins),
+            key,
+        };
+        for holder in 0..holders {
+            federation.start_agent(holder, None);
+        }
+        while recording.agents.len() < holders {
+            if let Event::Up(name, sender) = recording.event() {
+                recording.agents.insert(name, sender);
+            }
+        }
+        recording.log(&LogEntry::Bundle(federation.signed("pki/bundle-1")));
+        recording.log(&LogEntry::Roster(federation.signed("pki/roster-1")));
+        recording.log(&LogEntry::Contract(federation.signed("contract")));
+        recording
+    }
+
+    fn event(&mut self) -> Event {
+        let next = async { tokio::time::timeout(TIMEOUT, self.events.recv()).await };
+        self.runtime.block_on(next).expect("no message of an agent in time").expect("the server ended")
+    }
+
+    /// The next message of any agent that is a reply, an answer or a failure.
+    fn message(&mut self) -> (String, FromAgent) {
+        loop {
+            match self.event() {
+                Event::Message(_, FromAgent::LogReadTo(_) | FromAgent::Hello(_)) => {}
+                Event::Message(name, message) => return (name, message),
+                Event::Up(name, _) => panic!("{name} connected again"),
+            }
+        }
+    }
+
+    /// Says the same to every agent.
+    pub(crate) fn say(&self, message: &ToAgent) {
+        for sender in self.agents.values() {
+            let message = CoordinatorMessage { message: Some(message.clone()) };
+            sender.blocking_send(Ok(message)).unwrap();
+        }
+    }
+
+    /// Appends an entry, whatever it is worth, and pushes it with a checkpoint of now.
+    pub(crate) fn log(&mut self, entry: &LogEntry) {
+        let bytes = entry.to_bytes();
+        let first = self.frontier.size();
+        // An entry that counts for nothing is in the log all the same.
+        let _ = self.state.apply(first, entry);
+        self.frontier.append(leaf_hash(&bytes));
+        self.entries.push(bytes.clone());
+        self.say(&ToAgent::Entries(Entries { first, entries: vec![bytes] }));
+        if let Some(origin) = self.state.bundle().map(|bundle| bundle.log_origin.clone()) {
+            let (size, root) = (self.frontier.size(), self.frontier.root());
+            let checkpoint = Checkpoint { origin: origin.clone(), size, root, time_unix: SystemClock.now_unix() };
+            self.say(&ToAgent::Checkpoint(checkpoint.sign(&origin, &self.key).unwrap()));
+        }
+    }
+
+    /// Admits a question as an honest coordinator would.
+    pub(crate) fn admit(&self, question: &SignedDocument) -> Admitted {
+        admit(&self.state, question, SystemClock.now_unix()).unwrap()
+    }
+
+    /// Offers a question to every agent and collects the replies by holder.
+    pub(crate) fn offer(&mut self, question: &SignedDocument) -> BTreeMap<String, Reply> {
+        let deadline = SystemClock.now_ms() + DEADLINE_MS;
+        self.say(&ToAgent::Offer(Offer {
+            query: question.to_bytes(),
+            attempt: 1,
+            reply_deadline_ms: deadline,
+            manifest_deadline_ms: deadline,
+            slot_ms: 0,
+        }));
+        let mut replies = BTreeMap::new();
+        while replies.len() < self.agents.len() {
+            let (name, message) = self.message();
+            let reply = match message {
+                FromAgent::Accept(bytes) => {
+                    let signed = SignedDocument::from_bytes(&bytes).unwrap();
+                    let accept = Accept::from_bytes(&signed.bytes.0).unwrap();
+                    Reply::Accept(signed, accept)
+                }
+                FromAgent::Refuse(bytes) => {
+                    let signed = SignedDocument::from_bytes(&bytes).unwrap();
+                    Reply::Refuse(Refuse::from_bytes(&signed.bytes.0).unwrap())
+                }
+                other => panic!("{name} replied with {other:?}"),
+            };
+            replies.insert(name, reply);
+        }
+        replies
+    }
+
+    /// Offers to the only agent, which must refuse.
+    #[track_caller]
+    pub(crate) fn refused(&mut self, question: &SignedDocument) -> Refuse {
+        match self.offer(question).pop_first() {
+            Some((_, Reply::Refuse(refuse))) => refuse,
+            other => panic!("it was not refused: {other:?}"),
+        }
+    }
+
+    /// Offers to every agent, which must accept; returns the acceptances by roster index.
+    pub(crate) fn accepted(&mut self, question: &SignedDocument) -> Vec<(SignedDocument, Accept)> {
+        let accept = |(name, reply)| match reply {
+            Reply::Accept(signed, accept) => (signed, accept),
+            Reply::Refuse(refuse) => panic!("{name} refused: {refuse:?}"),
+        };
+        let mut accepted: Vec<_> = self.offer(question).into_iter().map(accept).collect();
+        accepted.sort_by_key(|(_, accept)| accept.index);
+        accepted
+    }
+
+    /// The entry of an attempt that everyone accepted, as it should be.
+    pub(crate) fn attempt_entry(&self, question: &SignedDocument, accepted: &[(SignedDocument, Accept)]) -> AttemptEntry {
+        let admitted = self.admit(question);
+        let record = |accept: &Accept| HolderRecord { index: accept.index, seq: accept.seq, record: accept.record };
+        AttemptEntry {
+            query: question.clone(),
+            attempt: 1,
+            plan: admitted.plan_hash,
+            price: admitted.price,
+            roster: self.state.roster_hash().unwrap(),
+            refusals: Vec::new(),
+            timeouts: Vec::new(),
+            records: accepted.iter().map(|(_, accept)| record(accept)).collect(),
+        }
+    }
+
+    /// The manifest of such an attempt, as it should be.
+    pub(crate) fn manifest(&self, question: &SignedDocument, accepted: &[(SignedDocument, Accept)]) -> Manifest {
+        let admitted = self.admit(question);
+        let (n, now_ms) = (u32::try_from(accepted.len()).unwrap(), SystemClock.now_ms());
+        Manifest {
+            query: admitted.id,
+            attempt: 1,
+            plan: admitted.plan_hash,
+            cells: admitted.plan.cells().unwrap(),
+            noise: admitted.noise,
+            price: admitted.price,
+            delta: admitted.delta,
+            cohort: accepted.iter().map(|(signed, _)| signed.clone()).collect(),
+            threshold: n,
+            colluders: n - 1,
+            honest: 1,
+            roster: self.state.roster_hash().unwrap(),
+            slot_ms: now_ms,
+            deadline_ms: now_ms + DEADLINE_MS,
+            checkpoint_size: self.frontier.size(),
+            checkpoint_root: Hash32::from_bytes(self.frontier.root()),
+        }
+    }
+
+    /// Sends a manifest to every agent and collects how each ended, by holder.
+    pub(crate) fn run(&mut self, manifest: &Manifest) -> BTreeMap<String, End> {
+        self.say(&ToAgent::Manifest(ManifestMessage { manifest: manifest.to_bytes() }));
+        let mut ends = BTreeMap::new();
+        while ends.len() < self.agents.len() {
+            let (name, message) = self.message();
+            let end = match message {
+                FromAgent::Answer(answer) => {
+                    assert_eq!(answer.query_id, manifest.query.as_bytes());
+                    End::Answer(answer.values)
+                }
+                FromAgent::Failed(failed) => End::Failed(convert::code("code", &failed.code).unwrap(), failed.message),
+                other => panic!("{name} ended with {other:?}"),
+            };
+            ends.insert(name, end);
+        }
+        ends
+    }
+}
+
+struct Link(mpsc::UnboundedSender<Event>);
+
+/// Room for what a test says before the agent has read it.
+const QUEUE: usize = 256;
+
+#[tonic::async_trait]
+impl AgentLink for Link {
+    type ConnectStream = Pin<Box<dyn Stream<Item = Result<CoordinatorMessage, Status>> + Send>>;
+
+    async fn connect(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::ConnectStream>, Status> {
+        let peer = request.extensions().get::<PeerInfo>().cloned().ok_or_else(|| Status::internal("no peer"))?;
+        let Role::Holder(name) = &peer.id().role else { return Err(Status::permission_denied("not a holder")) };
+        let (name, events) = (name.as_str().to_owned(), self.0.clone());
+        let mut messages = request.into_inner();
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let _ = events.send(Event::Up(name.clone(), sender));
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = messages.message().await {
+                let Some(message) = message.message else { continue };
+                if events.send(Event::Message(name.clone(), message)).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}

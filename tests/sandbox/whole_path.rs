@@ -1,0 +1,114 @@
+//! From the agency's command line to the table, with one, two and three holders.
+
+use commun_domain::Rho;
+use commun_domain::log::LogEntry;
+use commun_store::agent::Decision;
+
+use crate::harness::documents::PermitSpec;
+use crate::harness::rows::{MONTH, NIGHTS};
+use crate::harness::{Federation, Setup, commutes};
+
+/// What the question asks for: one holder's noise has a standard deviation of 1.6 persons.
+const RHO: &str = "0.2";
+
+/// Persons in each cell over all holders, in the order of the grid.
+fn truth(federation: &Federation) -> Vec<f64> {
+    let cells = federation.counts[0].len();
+    (0..cells).map(|cell| federation.counts.iter().map(|counts| f64::from(counts[cell])).sum()).collect()
+}
+
+fn numbers(rows: &[csv::StringRecord], column: usize) -> Vec<f64> {
+    rows.iter().map(|row| row[column].parse().unwrap()).collect()
+}
+
+/// Every number is within three margins (six standard deviations) of the truth, and not all are equal to it.
+#[track_caller]
+fn assert_noisy(answers: &[f64], truth: &[f64], margin: f64) {
+    assert_eq!(answers.len(), truth.len());
+    for (answer, truth) in answers.iter().zip(truth) {
+        assert!((answer - truth).abs() <= 3.0 * margin, "{answer} is too far from {truth}");
+    }
+    assert!(answers.iter().zip(truth).any(|(answer, truth)| (answer - truth).abs() > 1e-9), "there is no noise");
+}
+
+fn answers(holders: usize) {
+    let mut federation = Federation::running(Setup { holders, ..Setup::default() });
+    let (rows, report) = federation.answered(RHO, &commutes(MONTH));
+    let margin = report["outputs"][0]["margin_95"].as_f64().unwrap();
+    let holder_count = f64::from(u32::try_from(holders).unwrap());
+    let expected = 1.96 * (holder_count / (2.0 * 0.2)).sqrt();
+    assert!((margin / expected - 1.0).abs() < 0.05, "margin {margin}, expected about {expected}");
+    assert_noisy(&numbers(&rows, 2), &truth(&federation), margin);
+    assert!(rows.iter().all(|row| row[3].parse::<f64>().is_ok_and(|moe| (moe - margin).abs() < 1e-3)), "{rows:?}");
+    let names: Vec<String> = (0..holders).map(Federation::holder_name).collect();
+    assert_eq!(report["holders"], serde_json::json!(names));
+    assert_eq!(report["stored"], serde_json::json!(false));
+
+    federation.stop();
+    let price = Rho::from_units(report["rho_units"].as_u64().unwrap());
+    for holder in 0..holders {
+        assert_eq!(federation.agent_spent(holder).into_values().collect::<Vec<_>>(), [price]);
+        assert_eq!(federation.coordinator_spent(holder), federation.agent_spent(holder));
+        let journal = federation.journal(holder);
+        assert_eq!(journal.iter().map(|line| line.decision).collect::<Vec<_>>(), [Decision::Accepted, Decision::Answered]);
+        assert_eq!(journal[1].bytes_sent, 9 * 8);
+        assert_eq!(journal[1].sql, commutes(MONTH));
+    }
+    let kinds: Vec<&str> = federation.log().iter().map(LogEntry::kind).collect();
+    assert_eq!(kinds, ["bundle", "roster", "contract", "permit", "attempt", "release"]);
+}
+
+#[test]
+fn one_holder_answers_and_everyone_has_charged_and_logged_it() {
+    answers(1);
+}
+
+#[test]
+fn two_holders_with_unlike_files_answer_as_one() {
+    answers(2);
+}
+
+#[test]
+fn three_holders_answer_as_one() {
+    answers(3);
+}
+
+#[test]
+fn sums_and_counts_of_another_table_come_in_one_answer() {
+    let tables = vec![("stay", &["arr", "nights"] as &[&str])];
+    let setup = Setup { permit: PermitSpec { tables, ..PermitSpec::default() }, ..Setup::default() };
+    let federation = Federation::running(setup);
+    let sql = format!("SELECT arr, SUM(nights) AS nights, COUNT(*) AS stays FROM mobility.stay WHERE ref_month = '{MONTH}' GROUP BY arr");
+    let (rows, report) = federation.answered("0.3", &sql);
+    let counts = &federation.counts[0];
+    let stays: Vec<f64> = (0..3).map(|work| (0..3).map(|home| f64::from(counts[home * 3 + work])).sum()).collect();
+    #[expect(clippy::cast_precision_loss, reason = "it is 3")]
+    let nights: Vec<f64> = stays.iter().map(|stays| stays * NIGHTS as f64).collect();
+    let margin = |output: usize| report["outputs"][output]["margin_95"].as_f64().unwrap();
+    assert_noisy(&numbers(&rows, 1), &nights, margin(0));
+    assert_noisy(&numbers(&rows, 3), &stays, margin(1));
+}
+
+#[test]
+fn explain_says_price_margin_and_budget_and_is_free() {
+    let mut federation = Federation::running(Setup { holders: 2, ..Setup::default() });
+    let explained = federation.commun(&["explain", "--rho", RHO, &commutes(MONTH)]).done();
+    for part in ["rho 0.2", "2 listed, 2 connected", "rho 0.4 of this permit, rho 0.5 of the data contract", "margin of commuters"] {
+        assert!(explained.contains(part), "{part:?} is not in: {explained}");
+    }
+    federation.stop();
+    assert!(federation.agent_spent(0).is_empty() && federation.coordinator_spent(0).is_empty());
+    assert!(federation.journal(0).is_empty());
+}
+
+#[test]
+fn an_agent_shows_its_budget_and_how_its_files_meet_the_data_contract() {
+    let federation = Federation::running(Setup::default());
+    federation.query("0.1", &commutes(MONTH)).done();
+    let status: serde_json::Value = serde_json::from_str(&federation.agent_command(0, "status", &["--json"]).done()).unwrap();
+    assert_eq!(status["connected"], serde_json::json!(true));
+    assert_eq!(status["budgets"][0]["partition"], serde_json::json!(MONTH));
+    assert_eq!(status["budgets"][0]["cap_rho_units"], serde_json::json!(1u64 << 39));
+    assert_eq!(status["accepted_permits"][0]["in_force"], serde_json::json!(true));
+    federation.agent_command(0, "check", &[]).done();
+}

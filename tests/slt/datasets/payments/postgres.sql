@@ -1,0 +1,4 @@
+CREATE VIEW bound.transfer AS
+SELECT holder, month, channel, balance::numeric AS balance, fee::numeric AS fee, flagged <> 0 AS flagged,
+       CASE WHEN amount ~ '^[-+]?[0-9]+([.][0-9]*)?(e[0-9]+)?$' THEN amount::numeric END AS amount
+FROM source.transfers;

@@ -1,0 +1,116 @@
+//! SQL tests: every question of `cases/` is refused exactly as its file says, or the engine's exact cells agree with `PostgreSQL`'s.
+//!
+//! It runs in process and below `release`: no noise, no agent, no permit. What is not here: prices and noise laws (`commun-privacy`),
+//! which single texts are read (`commun-sql`'s own tests), whole federations (`tests/sandbox`). README.md says how to add a case.
+
+mod dataset;
+mod oracle;
+mod postgres;
+mod question;
+mod rows;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use commun_domain::WireCode;
+use sqllogictest::{DefaultColumnType, Record, Runner, StatementExpect, strict_column_validator};
+
+use crate::dataset::Dataset;
+use crate::postgres::Postgres;
+use crate::question::Commun;
+
+/// Fewest cases in all files together.
+const LEAST_CASES: usize = 60;
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    answers: usize,
+    refusals: usize,
+}
+
+impl Count {
+    fn cases(self) -> usize {
+        self.answers + self.refusals
+    }
+}
+
+#[test]
+fn every_question_is_refused_as_written_or_agrees_with_postgresql() -> Result<()> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt");
+    let postgres = Arc::new(Postgres::start()?);
+    let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?);
+    let (mut total, mut faults) = (Count::default(), Vec::new());
+    for file in case_files(&here.join("cases"))? {
+        // A file is called after the dataset that it asks.
+        let name = file.file_stem().and_then(|stem| stem.to_str()).context("a case file has no name")?;
+        let dataset = Arc::new(Dataset::load(name, &here.join("datasets"), &postgres).with_context(|| format!("dataset {name}"))?);
+        let count = run_file(&file, &dataset, &postgres, &runtime, &mut faults)?;
+        eprintln!("{name}: {} cases, {} of them refusals", count.cases(), count.refusals);
+        total.answers += count.answers;
+        total.refusals += count.refusals;
+    }
+    eprintln!("all: {} cases, {} of them refusals", total.cases(), total.refusals);
+    ensure!(faults.is_empty(), "{} case(s) fail:\n\n{}", faults.len(), faults.join("\n"));
+    ensure!(total.cases() >= LEAST_CASES, "{} cases are left of at least {LEAST_CASES}", total.cases());
+    ensure!(total.refusals >= total.answers, "at least half of the cases must be refusals: {total:?}");
+    Ok(())
+}
+
+fn case_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    ensure!(files.iter().all(|file| file.extension().is_some_and(|ending| ending == "slt")), "{} holds other files", folder.display());
+    Ok(files)
+}
+
+/// Runs every case, also after one failed, and adds the failures to `faults`.
+fn run_file(
+    file: &Path,
+    dataset: &Arc<Dataset>,
+    postgres: &Arc<Postgres>,
+    runtime: &Arc<tokio::runtime::Runtime>,
+    faults: &mut Vec<String>,
+) -> Result<Count> {
+    let records = sqllogictest::parse_file::<DefaultColumnType>(file).with_context(|| file.display().to_string())?;
+    let mut runner = Runner::new(|| {
+        let commun = Commun::new(Arc::clone(dataset), Arc::clone(postgres), Arc::clone(runtime));
+        std::future::ready(Ok(commun))
+    });
+    runner.with_column_validator(strict_column_validator);
+    let mut count = Count::default();
+    for record in records {
+        match &record {
+            Record::Statement { expected: StatementExpect::Error(expected), loc, .. } => {
+                count.refusals += 1;
+                // Else a disagreement or a broken oracle could pass for the refusal that is expected.
+                if !names_a_refusal(&expected.to_string()) {
+                    faults.push(format!("write `statement error ^CODE LINE:COLUMN: .*hint: ...`\nat {loc}\n"));
+                }
+            }
+            Record::Statement { sql, expected: StatementExpect::Ok, loc, .. } if !Commun::is_setting(sql) => {
+                faults.push(format!("write `statement count CELLS` or `query` for a question\nat {loc}\n"));
+            }
+            Record::Statement { expected: StatementExpect::Count(_), .. } | Record::Query { .. } => count.answers += 1,
+            _ => {}
+        }
+        if let Err(error) = runner.run(record) {
+            faults.push(error.to_string());
+        }
+    }
+    ensure!(count.cases() > 0, "{} holds no case", file.display());
+    Ok(count)
+}
+
+/// Whether a pattern begins with `^CODE LINE:COLUMN: ` (or a dash for no place) and speaks of the hint.
+fn names_a_refusal(expected: &str) -> bool {
+    let Some(pattern) = expected.strip_prefix("(regex) ^") else { return false };
+    let mut words = pattern.splitn(3, ' ');
+    let (code, place, rest) = (words.next(), words.next(), words.next());
+    let number = |text: &str| text.parse::<u32>().is_ok();
+    let placed = place
+        .and_then(|place| place.strip_suffix(':'))
+        .is_some_and(|place| place == "-" || place.split_once(':').is_some_and(|(line, column)| number(line) && number(column)));
+    code.and_then(WireCode::parse).is_some() && placed && rest.is_some_and(|rest| rest.contains("hint: "))
+}

@@ -1,0 +1,217 @@
+//! Commun as a database of sqllogictest: each text is compiled, run in process below the noise, and judged by `PostgreSQL`.
+//!
+//! `SET` is the tests' own and holds for the next question only: `SET commun.max_groups_per_person = 2`, and `SET oracle = ...` with
+//! `as_written` (the default; the text itself and the bounded plan must both give the same cells), `bounded` (only the plan: a bound on a person's rows
+//! binds) or `groups` (L0 binds: which groups count is pseudo-random, so only what holds for every choice is checked).
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use commun_domain::Refusal;
+use commun_domain::ids::QueryId;
+use commun_domain::plan::{Aggregate, AnswerColumn, PrivatePlan};
+use commun_domain::query::{PriceRequest, QuerySettings};
+use commun_domain::units::Rho;
+use commun_engine::{DataFusionEngine, Engine, EngineOptions};
+use sqllogictest::{DB, DBOutput, DefaultColumnType};
+use tokio::runtime::Runtime;
+
+use crate::dataset::Dataset;
+use crate::oracle::{self, Bounded, Grid, scale_of};
+use crate::postgres::Postgres;
+
+/// Why a text has no answer, as the case files write it.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// `CODE LINE:COLUMN: message | hint: ...`; a dash stands for "no place".
+    Refused(Refusal),
+    /// The engine and `PostgreSQL` give other cells.
+    Disagree(String),
+    /// Something else broke.
+    Broken(String),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(refusal) => {
+                let place = refusal.position.map_or("-".to_owned(), |at| format!("{}:{}", at.line, at.column));
+                write!(f, "{} {place}: {} | hint: {}", refusal.code, refusal.message, refusal.hint)
+            }
+            Self::Disagree(what) => write!(f, "DISAGREEMENT: {what}"),
+            Self::Broken(what) => write!(f, "BROKEN: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<anyhow::Error> for Fault {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Broken(format!("{error:#}"))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judge {
+    AsWritten,
+    Bounded,
+    Groups,
+}
+
+/// See the module.
+pub(crate) struct Commun {
+    dataset: Arc<Dataset>,
+    postgres: Arc<Postgres>,
+    runtime: Arc<Runtime>,
+    max_groups_per_person: u32,
+    judge: Judge,
+}
+
+impl Commun {
+    pub(crate) fn new(dataset: Arc<Dataset>, postgres: Arc<Postgres>, runtime: Arc<Runtime>) -> Self {
+        Self { dataset, postgres, runtime, max_groups_per_person: 1, judge: Judge::AsWritten }
+    }
+
+    /// Whether a text is one of the tests' own settings, and so no case.
+    pub(crate) fn is_setting(sql: &str) -> bool {
+        sql.starts_with("SET commun.") || sql.starts_with("SET oracle")
+    }
+
+    fn set(&mut self, sql: &str) -> Result<(), Fault> {
+        let unknown = || Fault::Broken(format!("no such setting: {sql}"));
+        let (name, value) = sql.trim_start_matches("SET ").split_once('=').ok_or_else(unknown)?;
+        match (name.trim(), value.trim()) {
+            ("commun.max_groups_per_person", value) => self.max_groups_per_person = value.parse().map_err(|_| unknown())?,
+            ("oracle", "as_written") => self.judge = Judge::AsWritten,
+            ("oracle", "bounded") => self.judge = Judge::Bounded,
+            ("oracle", "groups") => self.judge = Judge::Groups,
+            _ => return Err(unknown()),
+        }
+        Ok(())
+    }
+
+    fn ask(&self, sql: &str, max_groups_per_person: u32, judge: Judge) -> Result<(PrivatePlan, Grid), Fault> {
+        let settings = QuerySettings { price: PriceRequest::Rho(Rho::from_units(1 << 34)), max_groups_per_person, intervals: true };
+        let plan = commun_sql::compile(sql, &self.dataset.contract, &settings).map_err(Fault::Refused)?;
+        let cells = self.evaluate(&plan, 1, EngineOptions::default())?;
+        let one = NonZeroUsize::MIN;
+        let small = EngineOptions { threads: one, batch_rows: one.saturating_add(6), ..EngineOptions::default() };
+        if self.evaluate(&plan, 1, small)? != cells {
+            return Err(Fault::Disagree("the cells depend on threads and batches".to_owned()));
+        }
+        let bounded = oracle::bounded(&plan, &self.dataset, &self.postgres)?;
+        let binds = bounded.most_groups > i128::from(plan.max_groups_per_person);
+        match judge {
+            Judge::Groups if !binds => return Err(Fault::Disagree("L0 does not bind here: remove SET oracle = groups".to_owned())),
+            Judge::Groups => {
+                check_groups(&plan, &cells, &bounded)?;
+                if self.evaluate(&plan, 2, small)? == cells {
+                    return Err(Fault::Disagree("another query keeps the same groups of everyone".to_owned()));
+                }
+            }
+            _ if binds => return Err(Fault::Disagree("L0 binds here: write SET oracle = groups".to_owned())),
+            Judge::Bounded => compare(&plan, "the bounded plan", &cells, &bounded.cells)?,
+            Judge::AsWritten => {
+                compare(&plan, "the bounded plan", &cells, &bounded.cells)?;
+                let written = oracle::as_written(sql, &plan, &self.dataset, &self.postgres)?;
+                compare(&plan, "the text as written", &cells, &written)?;
+            }
+        }
+        Ok((plan, cells))
+    }
+
+    fn evaluate(&self, plan: &PrivatePlan, query: u8, options: EngineOptions) -> Result<Grid, Fault> {
+        let engine = DataFusionEngine::new(self.dataset.binding.clone(), self.dataset.folder.path()).with_options(options);
+        let id = QueryId::from_bytes([query; 32]);
+        let cells = self.runtime.block_on(engine.evaluate(plan, &id, &self.dataset.contract));
+        cells.map(|cells| cells.outputs).map_err(|error| Fault::Broken(format!("{error}\n{error:?}")))
+    }
+}
+
+impl DB for Commun {
+    type Error = Fault;
+    type ColumnType = DefaultColumnType;
+
+    fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Fault> {
+        if Self::is_setting(sql) {
+            return self.set(sql).map(|()| DBOutput::StatementComplete(0));
+        }
+        let (max_groups, judge) = (self.max_groups_per_person, self.judge);
+        (self.max_groups_per_person, self.judge) = (1, Judge::AsWritten);
+        let (plan, cells) = self.ask(sql, max_groups, judge)?;
+        Ok(DBOutput::Rows { types: types(&plan), rows: rows(&plan, &cells) })
+    }
+}
+
+/// The first cell in which two answers differ.
+fn compare(plan: &PrivatePlan, what: &str, engine: &Grid, judge: &Grid) -> Result<(), Fault> {
+    for ((output, ours), theirs) in plan.outputs.iter().zip(engine).zip(judge) {
+        if let Some(cell) = (0..ours.len().max(theirs.len())).find(|cell| ours.get(*cell) != theirs.get(*cell)) {
+            let (ours, theirs) = (ours.get(cell), theirs.get(cell));
+            return Err(Fault::Disagree(format!("{}, cell {cell}: the engine has {ours:?}, {what} in PostgreSQL {theirs:?}", output.name)));
+        }
+    }
+    Ok(())
+}
+
+/// What holds whichever L0 groups of each person count.
+fn check_groups(plan: &PrivatePlan, engine: &Grid, all: &Bounded) -> Result<(), Fault> {
+    for ((output, ours), theirs) in plan.outputs.iter().zip(engine).zip(&all.cells) {
+        let total: i128 = ours.iter().sum();
+        let kept = all.kept_groups;
+        let holds = match &output.aggregate {
+            Aggregate::CountUnits => total == kept && within(ours, theirs),
+            Aggregate::CountRows { max_rows_per_person } => {
+                (kept..=kept * i128::from(*max_rows_per_person)).contains(&total) && within(ours, theirs)
+            }
+            Aggregate::Sum { lo, hi, max_rows_per_person, .. } => {
+                let most = kept * i128::from(*max_rows_per_person);
+                (most * i128::from((*lo).min(0))..=most * i128::from((*hi).max(0))).contains(&total)
+            }
+        };
+        if !holds {
+            return Err(Fault::Disagree(format!("{}: {ours:?} cannot be {kept} kept groups of {theirs:?}", output.name)));
+        }
+    }
+    Ok(())
+}
+
+fn within(ours: &[i128], all: &[i128]) -> bool {
+    ours.iter().zip(all).all(|(ours, all)| (0..=*all).contains(ours))
+}
+
+fn types(plan: &PrivatePlan) -> Vec<DefaultColumnType> {
+    let type_of = |column: &AnswerColumn| match column {
+        AnswerColumn::Key(_) => DefaultColumnType::Text,
+        AnswerColumn::Output(output) if scale_of(&plan.outputs[usize::from(*output)].aggregate) > 0 => DefaultColumnType::FloatingPoint,
+        AnswerColumn::Output(_) => DefaultColumnType::Integer,
+    };
+    plan.columns.iter().map(type_of).collect()
+}
+
+/// The answer before noise, in grid order.
+fn rows(plan: &PrivatePlan, cells: &Grid) -> Vec<Vec<String>> {
+    let keys: Vec<Vec<String>> = plan.keys.iter().map(|key| key.values(plan)).collect();
+    let value = |column: &AnswerColumn, cell: usize| match column {
+        AnswerColumn::Key(key) => {
+            let key = usize::from(*key);
+            let after: usize = keys[key + 1..].iter().map(Vec::len).product();
+            keys[key][cell / after % keys[key].len()].clone()
+        }
+        AnswerColumn::Output(output) => {
+            let output = usize::from(*output);
+            decimal(cells[output][cell], scale_of(&plan.outputs[output].aggregate))
+        }
+    };
+    let count = cells.first().map_or(0, Vec::len);
+    (0..count).map(|cell| plan.columns.iter().map(|column| value(column, cell)).collect()).collect()
+}
+
+fn decimal(units: i128, scale: u8) -> String {
+    let width = usize::from(scale) + 1;
+    let digits = format!("{:0>width$}", units.unsigned_abs());
+    let (whole, fraction) = digits.split_at(digits.len() - usize::from(scale));
+    let point = if scale > 0 { "." } else { "" };
+    format!("{}{whole}{point}{fraction}", if units < 0 { "-" } else { "" })
+}
