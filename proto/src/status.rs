@@ -36,7 +36,8 @@ pub fn from_status(status: &Status) -> Refusal {
     let carried =
         status.metadata().get_bin(REFUSAL_KEY).and_then(|value| value.to_bytes().ok()).and_then(|bytes| refusal_from_bytes(&bytes));
     carried.unwrap_or_else(|| match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Unknown => Refusal::new(
+        // Our own cancellation carries a refusal; a bare one is a connection that ended, for example over a refused certificate.
+        Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled => Refusal::new(
             WireCode::Unavailable,
             format!("the coordinator cannot be reached: {}", status.message()),
             "check the address in the profile, the certificate's validity and that the coordinator runs",
@@ -44,7 +45,6 @@ pub fn from_status(status: &Status) -> Refusal {
         Code::PermissionDenied | Code::Unauthenticated => {
             Refusal::new(WireCode::NotPermitted, status.message().to_owned(), "use the certificate of the role that this call is for")
         }
-        Code::Cancelled => Refusal::new(WireCode::Cancelled, status.message().to_owned(), "ask again"),
         _ => Refusal::new(WireCode::Internal, status.message().to_owned(), "the coordinator's own log says more"),
     })
 }
@@ -78,5 +78,7 @@ mod tests {
     fn a_fault_of_the_transport_still_says_what_to_do() {
         assert_eq!(from_status(&Status::unavailable("down")).code, WireCode::Unavailable);
         assert!(!from_status(&Status::unavailable("down")).hint.is_empty());
+        let ended = from_status(&Status::cancelled("operation was canceled"));
+        assert!(ended.code == WireCode::Unavailable && ended.hint.contains("certificate"), "{ended:?}");
     }
 }

@@ -176,7 +176,7 @@ impl Shared {
         seen.rows += u64::try_from(rows).unwrap_or(u64::MAX);
         let (units, partitions) = (Texts::read(batch.column(0)), Texts::read(batch.column(1)));
         for row in 0..rows {
-            if units.get(row).is_none() {
+            if units.unit(row).is_none() {
                 seen.null_units += 1;
             }
             let Some(partition) = partitions.get(row) else {
@@ -194,7 +194,7 @@ impl Shared {
             } else {
                 seen.partitions.insert(partition.to_owned(), 1);
             }
-            if let Some(unit) = units.get(row) {
+            if let Some(unit) = units.unit(row) {
                 seen.persons.push(self.hasher.hash_one((unit, partition)));
             }
         }

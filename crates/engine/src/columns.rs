@@ -95,6 +95,12 @@ impl Texts {
             Self::View(array) => array.is_valid(row).then(|| array.value(row)),
         }
     }
+
+    /// The unit of a row. An empty or blank id is nobody's: all such rows would otherwise be one person.
+    #[inline]
+    pub(crate) fn unit(&self, row: usize) -> Option<&str> {
+        self.get(row).filter(|unit| !unit.trim().is_empty())
+    }
 }
 
 /// Numbers of a column before clamping, in units of 10^-scale; `None` for NULL, NaN, infinities and what is no number.

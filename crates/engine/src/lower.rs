@@ -161,8 +161,7 @@ impl Lowering {
             if kept.as_ref().is_some_and(|kept| kept.is_null(row) || !kept.value(row)) {
                 continue;
             }
-            // An empty id is nobody's: all such rows would otherwise be one person.
-            let Some(unit) = units.get(row).filter(|unit| !unit.trim().is_empty()) else { continue };
+            let Some(unit) = units.unit(row) else { continue };
             let Some(partition) = partition_lookup.place(partitions, row) else { continue };
             let Some(cell) = self.cell(&values, &mut key_lookups, partition, row) else { continue };
             for (slot, sum) in sums.iter_mut().zip(&self.sums) {

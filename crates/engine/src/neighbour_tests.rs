@@ -109,6 +109,7 @@ async fn a_filter_is_three_valued_and_off_grid_rows_are_dropped() {
         Row::new("b", "2011-01", "A", "", "true"),
         Row::new("c", "2011-01", "Z", "5", "true"),
         Row::new("", "2011-01", "A", "5", "true"),
+        Row::new("  ", "2011-01", "A", "5", "true"),
         Row::new("d", "2011-03", "A", "5", "true"),
         Row::new("e", "2011-01", "B", "-5", "true"),
     ];

@@ -13,6 +13,7 @@ async fn report(rows: &[Row], sql: &str) -> CheckReport {
 async fn data_that_do_not_meet_the_contract_are_counted() {
     let mut rows = vec![
         Row::new("", "2011-01", "A", "1", "true"),
+        Row::new("  ", "2011-01", "A", "1", "true"),
         Row::new("p", "", "A", "1", "true"),
         Row::new("p", "2011-01-05", "A", "1", "true"),
         Row::new("p", "2012-01", "A", "1", "true"),
@@ -23,7 +24,7 @@ async fn data_that_do_not_meet_the_contract_are_counted() {
     rows.extend((0..4).map(|_| Row::new("heavy", "2011-03", "B", "3", "1")));
     let report = report(&rows, DIRECT).await;
     let table = &report.tables[0];
-    assert_eq!((table.rows, table.null_units, table.persons, table.persons_above, table.most_rows), (11, 1, 2, 1, 4));
+    assert_eq!((table.rows, table.null_units, table.persons, table.persons_above, table.most_rows), (12, 2, 2, 1, 4));
     assert_eq!(table.rows_by_partition.get("2011-02"), Some(&3));
     let [_, month, home, km, train] = &table.columns[..] else { unreachable!("five columns") };
     assert_eq!((month.nulls, month.unknown), (1, 2));
@@ -32,7 +33,7 @@ async fn data_that_do_not_meet_the_contract_are_counted() {
     assert_eq!((train.unreadable, train.nulls), (1, 1));
     assert!(report.usable());
     let text = report.to_string();
-    for part in ["11 rows", "\"X\" (2)", "1 rows have no unit", "more than 3 row(s)", "2 outside the bounds", "queries can be answered"] {
+    for part in ["12 rows", "\"X\" (2)", "2 rows have no unit", "more than 3 row(s)", "2 outside the bounds", "queries can be answered"] {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
     }
 }

@@ -237,22 +237,24 @@ fn sums_that_this_many_holders_cannot_add_up_in_64_bits_are_refused() {
     // A budget beyond all reason, so that the noise is small beside one person's sum: Delta = 2^20, rho = 8e6, sigma = 262; e = 8,
     // gamma = 2^-2, d = 2^22 + 1. Then n 2^33 d < 2^63 for n = 255 and not for n = 256.
     let rho_cap = Rho::parse("8e6").unwrap();
-    let mut wide = DataContract { version: 2, rho_cap, ..contract() };
+    let mut wide = DataContract { name: "wide".to_owned(), budget_domain: "wide".to_owned(), rho_cap, ..contract() };
     wide.tables[0].columns[2].column_type = ColumnType::Number { lo: 0, hi: 1 << 19, scale: 0 };
-    let mut allowed = Permit { contract: wide.hash(), rho_cap, query_classes: vec![QueryClass::Sum], ..permit() };
+    let mut allowed =
+        Permit { contract_name: wide.name.clone(), contract: wide.hash(), rho_cap, query_classes: vec![QueryClass::Sum], ..permit() };
     allowed.tables[0].columns.push("distance_km".to_owned());
     let mut asked = asking(PriceRequest::Rho(Rho::from_units(rho_cap.units() - 1)), rho_cap);
     (asked.contract, asked.permit) = (wide.hash(), allowed.hash());
-    asked.sql = "SELECT SUM(distance_km) FROM mobility.commute WHERE ref_month = '2011-01'".to_owned();
+    asked.sql = "SELECT SUM(distance_km) FROM wide.commute WHERE ref_month = '2011-01'".to_owned();
     let with_holders = |count: u8| {
         let holders = (1..=count).map(|index| RosterHolder {
             index: u32::from(index),
             name: format!("holder-{index}"),
             key: PublicKey::from_bytes([index; 32]),
+            datasets: vec!["wide".to_owned()],
             ..holder(1)
         });
         let mut holders: Vec<RosterHolder> = holders.collect();
-        holders.push(RosterHolder { index: 1000, name: "last".to_owned(), ..holder(3) });
+        holders.push(RosterHolder { index: 1000, name: "last".to_owned(), datasets: vec!["wide".to_owned()], ..holder(3) });
         with_roster(|roster| roster.holders = holders)
             .and(&LogEntry::Contract(signed_by(&wide, &officers())))
             .and(&LogEntry::Permit(signed_by(&allowed, &officers())))
