@@ -96,8 +96,8 @@ enum Command {
 pub fn main_with(args: impl Iterator<Item = OsString>, faults: Faults) -> ExitCode {
     let code = match parse_cli::<Cli>(args) {
         Ok(cli) => run(cli, faults).unwrap_or_else(|error| {
-            // Nowhere is left to say that stderr is closed.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            // Every error of ours has its cause in its own text. Nowhere is left to say that stderr is closed.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             if error.is::<SetupError>() { exit::USAGE } else { exit::FAILED }
         }),
         Err(code) => code,

@@ -368,8 +368,7 @@ fn deadlines(offer: &Offer, now_ms: u64) -> Result<(), Refusal> {
     ))
 }
 
-/// What the journal can say before a query is admitted: nothing in it is verified yet.
-/// What an offer says of itself, before anything of it is checked: a text longer than any question is not kept.
+/// What the journal can say before a query is admitted: nothing in it is verified yet, and a text longer than any question is not kept.
 fn about_unadmitted(signed: &SignedDocument) -> About {
     Query::from_bytes(&signed.bytes.0)
         .map(|query| About {

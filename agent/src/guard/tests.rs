@@ -1,5 +1,5 @@
 //! The guard as a unit: offers, manifests, refunds, restarts, the log.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::similar_names, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::similar_names, clippy::type_complexity, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

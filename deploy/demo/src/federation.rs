@@ -22,7 +22,7 @@ const OFFICERS: [&str; 2] = ["apd-1", "apd-2"];
 /// Days for which the demo's certificates are valid.
 const VALID_DAYS: &str = "365";
 /// How long a daemon may take to be ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A folder with everything that the federation has.
 #[derive(Debug)]
