@@ -147,6 +147,29 @@ fn a_reserve_for_which_no_manifest_came_is_taken_back_and_logged() {
 }
 
 #[test]
+fn a_holder_whose_files_cannot_be_read_ends_the_query_charged_and_says_nothing_of_them() {
+    let mut federation = Federation::running(Setup { holders: 2, ..Setup::default() });
+    let folder = federation.path(&Federation::holder_name(1));
+    let data = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = data.filter(|path| path.extension().is_some_and(|kind| kind == "csv" || kind == "parquet")).collect();
+    assert!(!files.is_empty(), "no source file in {}", folder.display());
+    for file in &files {
+        std::fs::remove_file(file).unwrap();
+    }
+    let (failed, charged) = federation.submit(&federation.signed_question(RHO, &commutes(&month(0).0))).unwrap().failed();
+    assert_eq!((failed.code, charged), (WireCode::TooFewHolders, true), "{failed}");
+    assert!(failed.message.contains(&Federation::holder_name(1)), "{failed}");
+    assert!(!files.iter().any(|file| failed.message.contains(file.file_name().unwrap().to_str().unwrap())), "{failed}");
+    federation.stop();
+    for holder in 0..2 {
+        assert_eq!(federation.agent_spent(holder).into_values().collect::<Vec<_>>(), [price()]);
+        assert_eq!(federation.coordinator_spent(holder), federation.agent_spent(holder));
+    }
+    let line = federation.journal(1).pop().unwrap();
+    assert_eq!(line.decision, Decision::Failed);
+}
+
+#[test]
 fn p8_a_reserve_that_outlives_its_process_is_never_taken_back() {
     let mut federation = Federation::running(Setup { manifest_ms: 4000, ..Setup::default() });
     federation.take_agent(0).stop();

@@ -102,6 +102,7 @@ impl Core {
         }
         let admitted = admit(self.log.state(), &offer.query, now_ms / 1000)?;
         *about = About::admitted(&admitted);
+        commun_trust::within_limit(&admitted, key.attempt)?;
         self.by_policy(&admitted)?;
         let (index, min_colluders) = self.cohort_minimum(&admitted)?;
         self.book.check(&admitted)?;

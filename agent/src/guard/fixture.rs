@@ -58,6 +58,7 @@ impl Clock for TestClock {
 pub(super) struct FixedEngine {
     pub(super) reads: AtomicUsize,
     pub(super) takes: Duration,
+    pub(super) panics: bool,
 }
 
 impl Engine for FixedEngine {
@@ -65,6 +66,7 @@ impl Engine for FixedEngine {
         self.reads.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             tokio::time::sleep(self.takes).await;
+            assert!(!self.panics, "a fault of the engine that holds 4711");
             Ok(Cells { outputs: vec![vec![EXACT; CELLS]] })
         })
     }
@@ -85,12 +87,13 @@ pub(super) struct Setup {
     pub(super) accept: Vec<Hash32>,
     pub(super) faults: Faults,
     pub(super) takes: Duration,
+    pub(super) panics: bool,
     pub(super) max_pages: Option<u32>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { accept: vec![common::permit().hash()], faults: Faults::none(), takes: Duration::ZERO, max_pages: None }
+        Self { accept: vec![common::permit().hash()], faults: Faults::none(), takes: Duration::ZERO, panics: false, max_pages: None }
     }
 }
 
@@ -113,7 +116,7 @@ impl World {
 
     fn start(folder: tempfile::TempDir, setup: Setup) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(NOW_MS)));
-        let engine = Arc::new(FixedEngine { reads: AtomicUsize::new(0), takes: setup.takes });
+        let engine = Arc::new(FixedEngine { reads: AtomicUsize::new(0), takes: setup.takes, panics: setup.panics });
         let health = Arc::new(Health::default());
         let options = StoreOptions { max_pages: setup.max_pages };
         let store = Arc::new(AgentStore::open(&folder.path().join("agent.sqlite"), options).unwrap());

@@ -16,7 +16,7 @@ use super::core::MAX_OPEN_ATTEMPTS;
 use super::fixture::common::{self, signed_by, signed_query};
 use super::fixture::{CELLS, EXACT, MANIFEST_MS, NOW_MS, Setup, World, accepted, cheap, offer, question, refused};
 use super::lock;
-use super::message::Outgoing;
+use super::message::{Offer, Outgoing};
 
 /// Longest wait for what must come.
 const SOON: Duration = Duration::from_secs(20);
@@ -296,6 +296,48 @@ async fn p6_a_checkpoint_that_is_not_of_now_is_not_answered_under() {
     world.guard.manifest(manifest.to_bytes()).await;
     assert_eq!(failed(&next(&mut link).await), WireCode::Expired);
     assert_eq!(world.reads(), 0);
+}
+
+#[tokio::test]
+async fn p9_a_panic_while_reading_ends_the_attempt_charged_and_tells_nothing_of_it() {
+    let world = World::with(Setup { panics: true, ..Setup::default() });
+    let manifest = world.manifest(&question(1));
+    let mut link = world.link().await;
+    world.guard.manifest(manifest.to_bytes()).await;
+    let Outgoing::Failed { code, message, .. } = next(&mut link).await else { panic!("no failure") };
+    assert_eq!(code, WireCode::Internal);
+    assert!(!message.contains("4711") && !message.contains("panic"), "{message}");
+    assert_eq!(world.last_line().decision, Decision::Failed);
+    assert!(world.store.open_attempts().unwrap().is_empty());
+    assert!(world.spent() > Rho::ZERO);
+}
+
+#[tokio::test]
+async fn p6_an_answer_under_way_does_not_leave_after_the_log_was_shown_to_be_forked() {
+    let world = World::with(Setup { takes: A_WHILE / 2, ..Setup::default() });
+    let manifest = world.manifest(&question(1));
+    let mut link = world.link().await;
+    world.guard.manifest(manifest.to_bytes()).await;
+    while world.reads() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let forked = world.note(manifest.checkpoint_size, Hash32::default());
+    assert!(world.core(|core| core.checkpoint(&forked)).is_err());
+    assert_eq!(failed(&next(&mut link).await), WireCode::Unavailable);
+    nothing(&mut link).await;
+    assert!(world.spent() > Rho::ZERO);
+}
+
+#[test]
+fn p4_a_second_attempt_beyond_the_price_that_the_query_accepts_is_refused() {
+    let world = World::ready();
+    let mut asked = question(1);
+    let admitted = world.core(|core| commun_trust::admit(core.log.state(), &signed_query(&asked), common::NOW_UNIX)).unwrap();
+    asked.max_price = admitted.price;
+    let signed = signed_query(&asked);
+    accepted(world.offer(&signed));
+    let second = Offer { attempt: 2, ..offer(&signed) };
+    assert_eq!(refused(&world.core(|core| core.offer(&second)).unwrap()).0, WireCode::OverBudget);
 }
 
 #[tokio::test]

@@ -91,11 +91,26 @@ struct Connected {
     info: AgentInfo,
 }
 
+/// The way into an inbox: for the attempt's own holders only, each with a count of messages of its own, so that none can take the place
+/// of another's.
+struct Door {
+    sender: mpsc::Sender<(String, FromAgent)>,
+    left: HashMap<String, usize>,
+}
+
+impl Door {
+    fn put(&mut self, holder: &str, message: FromAgent) -> bool {
+        let Some(left) = self.left.get_mut(holder).filter(|left| **left > 0) else { return false };
+        *left -= 1;
+        self.sender.try_send((holder.to_owned(), message)).is_ok()
+    }
+}
+
 #[derive(Default)]
 struct Registry {
     generation: u64,
     connected: HashMap<String, Connected>,
-    inboxes: HashMap<(QueryId, u8), mpsc::Sender<(String, FromAgent)>>,
+    inboxes: HashMap<(QueryId, u8), Door>,
 }
 
 /// All connected agents. Clones share one registry.
@@ -152,25 +167,26 @@ impl Agents {
         self.lock().connected.get(holder).is_some_and(|agent| agent.outgoing.try_send(message).is_ok())
     }
 
-    /// Opens the inbox of an attempt with so many holders.
-    pub fn open(&self, query: QueryId, attempt: u8, holders: usize) -> Inbox {
-        let (sender, messages) = mpsc::channel(MAX_INCOMING_PER_HOLDER.saturating_mul(holders.max(1)));
-        self.lock().inboxes.insert((query, attempt), sender);
+    /// Opens the inbox of an attempt with these holders.
+    pub fn open<'a>(&self, query: QueryId, attempt: u8, holders: impl Iterator<Item = &'a str>) -> Inbox {
+        // One message each is kept for the end of the connection.
+        let left: HashMap<String, usize> = holders.map(|holder| (holder.to_owned(), MAX_INCOMING_PER_HOLDER)).collect();
+        let (sender, messages) = mpsc::channel((MAX_INCOMING_PER_HOLDER + 1).saturating_mul(left.len().max(1)));
+        self.lock().inboxes.insert((query, attempt), Door { sender, left });
         Inbox { agents: self.clone(), key: (query, attempt), messages }
     }
 
-    /// Brings a holder's message to the attempt that waits for it; false when none does.
+    /// Brings a holder's message to the attempt that waits for it; false when none does, or the holder has sent more than the protocol has.
     pub fn deliver(&self, holder: &str, query: QueryId, attempt: u8, message: FromAgent) -> bool {
-        let registry = self.lock();
-        registry.inboxes.get(&(query, attempt)).is_some_and(|inbox| inbox.try_send((holder.to_owned(), message)).is_ok())
+        self.lock().inboxes.get_mut(&(query, attempt)).is_some_and(|door| door.put(holder, message))
     }
 }
 
 impl Registry {
     fn tell_all(&self, holder: &str, message: &FromAgent) {
-        for inbox in self.inboxes.values() {
-            // A full inbox is one whose holders sent more than the protocol has: its attempt is ending anyway.
-            let _ = inbox.try_send((holder.to_owned(), message.clone()));
+        for door in self.inboxes.values().filter(|door| door.left.contains_key(holder)) {
+            // Beside the count: a holder that has used it up still ends. Full only when it connects again and again, and then it knows.
+            let _ = door.sender.try_send((holder.to_owned(), message.clone()));
         }
     }
 }
@@ -223,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn a_second_connection_of_a_holder_ends_the_first_and_attempts_learn_of_it() {
         let agents = Agents::default();
-        let mut inbox = agents.open(QUERY, 1, 1);
+        let mut inbox = agents.open(QUERY, 1, ["a"].into_iter());
         let mut first = agents.connect("a", AgentInfo::default());
         let mut second = agents.connect("a", AgentInfo::default());
         assert!(first.outgoing.recv().await.is_none());
@@ -238,7 +254,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_connection_is_told_to_every_attempt_and_takes_no_more_messages() {
         let agents = Agents::default();
-        let mut inbox = agents.open(QUERY, 1, 1);
+        let mut inbox = agents.open(QUERY, 1, ["a"].into_iter());
         drop(agents.connect("a", AgentInfo::default()));
         assert!(matches!(inbox.next().await, Some((_, FromAgent::Disconnected))));
         assert!(!agents.send("a", cancel()));
@@ -247,11 +263,31 @@ mod tests {
     #[tokio::test]
     async fn a_message_reaches_only_the_attempt_that_it_names() {
         let agents = Agents::default();
-        let inbox = agents.open(QUERY, 1, 1);
+        let inbox = agents.open(QUERY, 1, ["a"].into_iter());
         assert!(!agents.deliver("a", QUERY, 2, FromAgent::Refunded));
         assert!(agents.deliver("a", QUERY, 1, FromAgent::Refunded));
         drop(inbox);
         assert!(!agents.deliver("a", QUERY, 1, FromAgent::Refunded));
+    }
+
+    #[tokio::test]
+    async fn a_holder_that_floods_an_attempt_takes_no_other_holders_place() {
+        let agents = Agents::default();
+        let mut inbox = agents.open(QUERY, 1, ["a", "b"].into_iter());
+        assert!(!agents.deliver("stranger", QUERY, 1, FromAgent::Refunded));
+        for sent in 0..1000 {
+            assert_eq!(agents.deliver("a", QUERY, 1, FromAgent::Refunded), sent < MAX_INCOMING_PER_HOLDER);
+        }
+        assert!(agents.deliver("b", QUERY, 1, FromAgent::Refunded));
+        drop(agents.connect("b", AgentInfo::default()));
+        let mut from_b = Vec::new();
+        for _ in 0..MAX_INCOMING_PER_HOLDER + 2 {
+            let (name, message) = inbox.next().await.unwrap();
+            if name == "b" {
+                from_b.push(message);
+            }
+        }
+        assert!(matches!(from_b.as_slice(), [FromAgent::Refunded, FromAgent::Disconnected]));
     }
 
     #[test]

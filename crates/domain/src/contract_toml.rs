@@ -285,3 +285,29 @@ fn check(contract: &DataContract, faults: &mut Vec<String>) {
         require(list.codes.iter().all(|code| !code.code.is_empty() && code.code.len() <= 64), format!("{place}: a code has 1 to 64 bytes"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    const GOOD: &str = include_str!("../../trust/tests/common/contract.toml");
+
+    #[test]
+    fn a_good_contract_is_read_and_an_unknown_key_in_any_place_is_refused() {
+        assert!(parse_contract(GOOD).is_ok());
+        for line in ["type = \"code\"", "type = \"number\"", "kind = \"person\"", "calendar = \"month\""] {
+            assert!(GOOD.contains(line), "{line}");
+            let fault = parse_contract(&GOOD.replacen(line, &format!("{line}\nnoise = 0"), 1)).unwrap_err().to_string();
+            assert!(fault.contains("noise"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn all_faults_are_reported_at_once() {
+        let bad = GOOD.replacen("rho_cap = \"0.1\"", "rho_cap = \"much\"", 1).replacen("first = \"2011-01\"", "first = \"2011\"", 1);
+        let ContractError(faults) = parse_contract(&bad).unwrap_err();
+        let named = |part: &str| faults.iter().any(|fault| fault.contains(part));
+        assert!(named("rho_cap") && named("partition.first"), "{faults:?}");
+    }
+}

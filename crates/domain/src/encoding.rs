@@ -318,3 +318,84 @@ impl Decode for Bytes {
         reader.take(length).map(|bytes| Self(bytes.to_vec()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::plan::{CompareOp, Literal, Predicate};
+    use crate::query::{PriceRequest, Query, QuerySettings, SnapshotRule};
+    use crate::signed::{Signature, SignedDocument};
+
+    fn query(sql: String, epsilon: u64, day: Option<i32>) -> Query {
+        Query {
+            sql,
+            settings: QuerySettings {
+                price: PriceRequest::Epsilon(Epsilon::from_units(epsilon)),
+                max_groups_per_person: 1,
+                intervals: true,
+            },
+            contract: sha256(b"contract"),
+            permit: sha256(b"permit"),
+            max_price: Rho::from_units(7),
+            least_honest: 1,
+            snapshot: day.map_or(SnapshotRule::Any, SnapshotRule::NotBefore),
+            nonce: [3; 16],
+            expiry_unix: 9,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_decodes_is_exactly_what_encodes(
+            sql in ".{0,40}", epsilon: u64, day: Option<i32>, place: prop::sample::Index, byte: u8, cut: prop::sample::Index,
+        ) {
+            let query = query(sql, epsilon, day);
+            let bytes = query.to_bytes();
+            prop_assert_eq!(&Query::from_bytes(&bytes).unwrap(), &query);
+            let mut changed = bytes.clone();
+            changed[place.index(bytes.len())] = byte;
+            if let Ok(other) = Query::from_bytes(&changed) {
+                prop_assert_eq!(other.to_bytes(), changed);
+            }
+            prop_assert!(Query::from_bytes(&bytes[..cut.index(bytes.len())]).is_err());
+            let longer = [bytes, vec![byte]].concat();
+            prop_assert_eq!(Query::from_bytes(&longer), Err(DecodeError::Trailing(1)));
+        }
+
+        #[test]
+        fn no_bytes_make_a_decoder_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut bytes = Vec::new();
+            SignedDocument::TAG.encode(&mut bytes);
+            bytes.extend(body);
+            if let Ok(document) = SignedDocument::from_bytes(&bytes) {
+                prop_assert_eq!(document.to_bytes(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn a_hostile_length_or_depth_is_refused_before_it_costs_anything() {
+        let mut bytes = Vec::new();
+        u32::MAX.encode(&mut bytes);
+        assert_eq!(Vec::<Signature>::decode(&mut Reader::new(&bytes)), Err(DecodeError::Truncated));
+        let leaf = Predicate::Compare { column: "a".to_owned(), op: CompareOp::Eq, literal: Literal::Boolean(true) };
+        let deep = |levels| (1..levels).fold(leaf.clone(), |inner, _| Predicate::Not(Box::new(inner)));
+        let encoded = |predicate: &Predicate| {
+            let mut bytes = Vec::new();
+            predicate.encode(&mut bytes);
+            bytes
+        };
+        assert!(Predicate::decode(&mut Reader::new(&encoded(&deep(MAX_DEPTH)))).is_ok());
+        assert_eq!(Predicate::decode(&mut Reader::new(&encoded(&deep(MAX_DEPTH + 1)))), Err(DecodeError::TooDeep));
+    }
+
+    #[test]
+    fn one_kind_of_document_is_never_read_as_another() {
+        let bytes = query("SELECT 1".to_owned(), 1, None).to_bytes();
+        assert!(matches!(SignedDocument::from_bytes(&bytes), Err(DecodeError::Tag { .. })));
+        assert_eq!(tag_of(&bytes), Some(Query::TAG));
+    }
+}

@@ -115,6 +115,19 @@ fn signed_under_permit<'a>(state: &'a TrustState, signed: &SignedDocument, query
     Ok(permit)
 }
 
+/// The price of this attempt and of all before it is within what the query accepts: its limit counts over all attempts.
+pub fn within_limit(admitted: &Admitted, attempt: u8) -> Result<(), Refusal> {
+    let total = admitted.price.checked_mul(u64::from(attempt));
+    if total.is_some_and(|total| total <= admitted.query.max_price) {
+        return Ok(());
+    }
+    refuse(
+        WireCode::OverBudget,
+        format!("with attempt {attempt} the question could cost {attempt} times its price, which is more than it accepts"),
+        "sign a new query, or one that accepts a higher price",
+    )
+}
+
 /// Permit and query are both in force now. Asked again when a manifest comes.
 pub(crate) fn in_time(query: &Query, permit: &Permit, now_unix: u64) -> Result<(), Refusal> {
     if now_unix < permit.valid_from_unix {

@@ -11,7 +11,7 @@ pub mod manifest;
 pub mod sign;
 pub mod state;
 
-pub use admit::{Admitted, admit, covers, replay_key};
+pub use admit::{Admitted, admit, covers, replay_key, within_limit};
 pub use manifest::{OwnReserve, Reply, check_answer, check_manifest, check_reply};
 pub use sign::{SignError, sign, signers, verify};
 pub use state::{AttemptState, Outcome, Pins, TrustError, TrustState};

@@ -34,7 +34,7 @@ impl Attempt<Received> {
         let stored = blocking(move || store.store.query_offered(&id, store.now_ms())).await;
         stored.and_then(|stored| stored.map_err(|error| LogError::from(error).into())).map_err(Ended::before_log)?;
         // Opened before the offer, so that the fastest reply finds it.
-        let inbox = app.agents.open(id, ATTEMPT, run.listed.len());
+        let inbox = app.agents.open(id, ATTEMPT, run.listed.iter().map(|holder| holder.name.as_str()));
         let (now, now_ms) = (Instant::now(), app.now_ms());
         let offer = Offer {
             query: run.signed.to_bytes(),

@@ -9,7 +9,7 @@ use commun_domain::query::{MAX_QUERY_LIFETIME_S, PriceRequest, Query, SnapshotRu
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Delta, Document, Epsilon, PublicKey, Refusal, Rho, WireCode};
 use commun_privacy::accountant::rho_for_epsilon;
-use commun_trust::{Admitted, admit, covers, replay_key};
+use commun_trust::{Admitted, admit, covers, replay_key, within_limit};
 
 use crate::common::{
     Log, NOW_UNIX, admit_query, agency_key, contract, holder, officer_key, officers, permit, query, root_key, roster, signed_by,
@@ -180,6 +180,16 @@ fn the_price_stays_within_what_the_query_accepts_and_says_both_numbers() {
     let short = refusal(&log, &asking(PriceRequest::Rho(rho), rho));
     says(&short, WireCode::OverBudget, &format!("{} units", price.units()));
     says(&short, WireCode::OverBudget, &format!("{} units", rho.units()));
+}
+
+#[test]
+fn p4_the_price_limit_counts_over_all_attempts() {
+    let log = Log::ready();
+    let rho = Rho::from_units(1 << 34);
+    let twice = Rho::from_units(2 * (rho.units() + 1));
+    let admitted = admit_query(&log, &asking(PriceRequest::Rho(rho), twice)).unwrap();
+    assert!(within_limit(&admitted, 1).is_ok() && within_limit(&admitted, 2).is_ok());
+    says(&within_limit(&admitted, 3).unwrap_err(), WireCode::OverBudget, "attempt 3");
 }
 
 #[test]

@@ -115,6 +115,16 @@ fn a_failure_names_the_last_logged_attempt() {
 }
 
 #[test]
+fn a_failure_that_would_fill_the_memory_of_every_agent_is_not_taken() {
+    let long = |bytes: usize| {
+        let refusal = Refusal::new(WireCode::Unavailable, "x".repeat(bytes), "");
+        LogEntry::Failure(FailureEntry { query: query().id(), attempt: 0, refusal, refusals: Vec::new(), timeouts: Vec::new() })
+    };
+    contradiction(&refused(&Log::ready(), &long(16 * 1024 + 1)), "longer than any refusal");
+    let _ = Log::ready().and(&long(16 * 1024));
+}
+
+#[test]
 fn a_release_fits_its_attempt() {
     let log = Log::ready().and(&attempt_with(|entry| entry.records.truncate(2)));
     let _ = Log { state: log.state.clone() }.and(&release_with(|release| release.participants = vec![1, 2]));

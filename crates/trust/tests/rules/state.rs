@@ -1,6 +1,5 @@
 //! Trust bundles, rosters, data contracts and permits in the log.
 
-use commun_domain::Document;
 use commun_domain::bundle::{Roster, TrustBundle};
 use commun_domain::calendar::{Calendar, Period};
 use commun_domain::contract::DataContract;
@@ -8,6 +7,7 @@ use commun_domain::encoding::sha256;
 use commun_domain::log::LogEntry;
 use commun_domain::permit::Permit;
 use commun_domain::signed::SignedDocument;
+use commun_domain::{Delta, Document, Rho};
 use commun_trust::sign::{SignError, public_key};
 use commun_trust::{Pins, TrustError, TrustState};
 use ed25519_dalek::SigningKey;
@@ -253,6 +253,31 @@ fn a_budget_domain_keeps_its_calendar_and_a_contract_its_domain() {
     let moved = DataContract { version: 2, budget_domain: "fresh".to_owned(), ..contract() };
     let why = rule_of(&refused(&log, &LogEntry::Contract(signed_by(&moved, &officers()))));
     assert!(why.contains("budget.domain"), "{why}");
+}
+
+#[test]
+fn p8_a_budget_domain_never_gets_a_higher_cap_or_other_columns() {
+    let log = Log::with_contract();
+    let next = |change: fn(&mut DataContract)| {
+        let mut contract = DataContract { version: 2, ..contract() };
+        change(&mut contract);
+        LogEntry::Contract(signed_by(&contract, &officers()))
+    };
+    let _ = Log::with_contract().and(&next(|c| c.rho_cap = Rho::from_units(c.rho_cap.units() - 1)));
+    for raised in [next(|c| c.rho_cap = Rho::from_units(c.rho_cap.units() + 1)), next(|c| c.delta_keys = Delta::from_units(1))] {
+        assert!(rule_of(&refused(&log, &raised)).contains("never rise"));
+    }
+    // Nor by another name over the same domain, nor by a version between that was lower.
+    let other = next(|c| {
+        c.name = "mobility_again".to_owned();
+        c.rho_cap = Rho::from_units(c.rho_cap.units() + 1);
+    });
+    assert!(rule_of(&refused(&log, &other)).contains("never rise"));
+    let lowered = Log::with_contract().and(&next(|c| c.rho_cap = Rho::from_units(c.rho_cap.units() - 1)));
+    assert!(rule_of(&refused(&lowered, &next(|c| c.version = 3))).contains("never rise"));
+    for moved in [next(|c| c.unit_column = "device_id".to_owned()), next(|c| c.partition_column = "bill_month".to_owned())] {
+        assert!(rule_of(&refused(&log, &moved)).contains("must stay those"));
+    }
 }
 
 #[test]
