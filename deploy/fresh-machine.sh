@@ -4,7 +4,7 @@
 #   deploy/fresh-machine.sh FOLDER [COMMAND...]     (as root; needs debootstrap)
 #
 # Makes a minbase tree in FOLDER with debootstrap, copies Rust and a clean clone of HEAD into it, and runs COMMAND there
-# (default: both README commands, then .ci/run). The Debian mirror, its keys, the certificates and the cargo source are the caller's:
+# (default: both README commands, then .ci/run on the same build). The Debian mirror, its keys, the certificates and the cargo source are the caller's:
 # MIRROR (default: the first one in the caller's apt configuration), CARGO_HOME and RUSTUP_HOME.
 set -euo pipefail
 
@@ -41,7 +41,7 @@ mount_once dev --bind /dev
 trap 'umount "$tree/dev" "$tree/proc"' EXIT
 
 if [ "$#" -eq 0 ]; then
-    set -- bash -c 'cargo run --release -p commun-demo -- --once && tests/run && .ci/run'
+    set -- bash -c 'cargo run --release -p commun-demo -- --once && tests/run && CARGO_TARGET_DIR=$PWD/target .ci/run'
 fi
 # The proxy and certificate settings that the caller's clients need, and nothing else of its environment.
 keep=()
