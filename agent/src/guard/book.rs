@@ -7,10 +7,9 @@ use std::collections::BTreeSet;
 use commun_domain::calendar::Period;
 use commun_domain::{Document, Hash32, Refusal, WireCode};
 use commun_privacy::ledger::{Caps, Charge, Ledger, LedgerError, LedgerRecord, Loss, RecordKind};
+use commun_store::agent::JournalLine;
 use commun_store::{AgentStore, StoreError};
 use commun_trust::Admitted;
-
-use super::attempt::AttemptKey;
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +35,13 @@ pub enum BookError {
 pub(crate) struct Book {
     holder: String,
     ledger: Ledger,
-    reserved: BTreeSet<AttemptKey>,
     accounts: BTreeSet<(String, Period)>,
 }
 
 impl Book {
     /// Reads the stored records and checks that they hold together.
     pub(crate) fn load(store: &AgentStore, holder: &str) -> Result<Self, BookError> {
-        let mut book = Self { holder: holder.to_owned(), ledger: Ledger::default(), reserved: BTreeSet::new(), accounts: BTreeSet::new() };
+        let mut book = Self { holder: holder.to_owned(), ledger: Ledger::default(), accounts: BTreeSet::new() };
         for record in store.ledger_load()? {
             if record.holder != holder {
                 return Err(BookError::OtherHolder { found: record.holder, expected: holder.to_owned() });
@@ -73,8 +71,14 @@ impl Book {
         Ok(())
     }
 
-    /// Charges the price of an attempt; on the disk when it returns.
-    pub(crate) fn reserve(&mut self, store: &AgentStore, admitted: &Admitted, attempt: u8) -> Result<LedgerRecord, BookError> {
+    /// Accepts an attempt and charges its price, with its line of the journal; on the disk when it returns.
+    pub(crate) fn accept(
+        &mut self,
+        store: &AgentStore,
+        admitted: &Admitted,
+        attempt: u8,
+        line: &JournalLine,
+    ) -> Result<LedgerRecord, BookError> {
         let charge = |period: &Period| Charge { period: *period, rho: admitted.price, delta: admitted.delta };
         let (seq, previous) = self.ledger.next(&self.holder);
         let record = LedgerRecord {
@@ -90,24 +94,20 @@ impl Book {
         };
         // On a copy first: what the rules refuse must not reach the disk.
         self.ledger.clone().apply(&record)?;
-        store.reserve(&record)?;
+        store.attempt_accept(&record, line)?;
         self.count(&record)?;
         Ok(record)
     }
 
-    /// Takes a RESERVE back; on the disk when it returns. When that may be is for the guard to say.
-    pub(crate) fn refund(&mut self, store: &AgentStore, reserve: &LedgerRecord) -> Result<(u64, Hash32), BookError> {
+    /// Takes a RESERVE back and ends its attempt, with its line of the journal; on the disk when it returns. When that may be is for the
+    /// guard to say.
+    pub(crate) fn refund(&mut self, store: &AgentStore, reserve: &LedgerRecord, line: &JournalLine) -> Result<(u64, Hash32), BookError> {
         let (seq, previous) = self.ledger.next(&self.holder);
         let record = LedgerRecord { seq, previous, kind: RecordKind::Refund, ..reserve.clone() };
         self.ledger.clone().apply(&record)?;
-        store.ledger_append(&record)?;
+        store.attempt_refund(&record, line)?;
         self.count(&record)?;
         Ok((seq, record.hash()))
-    }
-
-    /// Whether a RESERVE of this attempt is in the ledger, refunded or not.
-    pub(crate) fn has_reserved(&self, key: AttemptKey) -> bool {
-        self.reserved.contains(&key)
     }
 
     /// Every (budget domain, partition) that was ever charged.
@@ -122,7 +122,6 @@ impl Book {
 
     fn count(&mut self, record: &LedgerRecord) -> Result<(), LedgerError> {
         self.ledger.apply(record)?;
-        self.reserved.insert(AttemptKey { query: record.query_id, attempt: record.attempt });
         self.accounts.extend(record.charges.iter().map(|charge| (record.domain.clone(), charge.period)));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What is answered: the decisions of an agent, synchronous, over its store, its ledger and its reading of the log.
 //!
-//! OFFER: known before? log intact? deadlines possible? `trust::admit`; the holder's policy; its ledger; then RESERVE on the disk; only then
-//! ACCEPT. MANIFEST: of an attempt alive in this process, the first one only; then every number compared. Each refusal is signed, has a
+//! OFFER: known before? log intact? deadlines possible? `trust::admit`; the holder's policy; its ledger; then attempt, RESERVE and line of the
+//! journal on the disk, all or none; only then ACCEPT. MANIFEST: of an attempt alive in this process, the first one only; then every number compared. Each refusal is signed, has a
 //! public reason, and stands in the journal with what an engineer needs to know. Nothing here reads data; `run` does, after this.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use commun_domain::signed::SignedDocument;
 use commun_domain::{Document, Hash32, Refusal, WireCode};
 use commun_service::Faults;
 use commun_store::AgentStore;
-use commun_store::agent::{AttemptEnd, Decision, JournalLine};
+use commun_store::agent::{Decision, JournalLine};
 use commun_store::error::StoreError;
 use commun_trust::{Admitted, OwnReserve, admit, check_manifest};
 use ed25519_dalek::SigningKey;
@@ -61,11 +61,9 @@ impl Core {
         let now_ms = self.clock.now_ms();
         for open in self.store.open_attempts()? {
             let key = AttemptKey { query: open.query, attempt: open.attempt };
-            let charged = if self.book.has_reserved(key) { "the charge stays" } else { "nothing had been charged" };
-            let reason = format!("the process restarted; {charged}");
-            self.store.attempt_end(&open.query, open.attempt, AttemptEnd::Failed, &reason, now_ms)?;
+            let reason = "the process restarted; the charge stays".to_owned();
             let code = Some(WireCode::Unavailable);
-            self.store.journal_append(&line(now_ms, key, &About::default(), Decision::Failed, code, reason, 0))?;
+            self.store.attempt_end(&line(now_ms, key, &About::default(), Decision::Failed, code, reason, 0))?;
         }
         Ok(())
     }
@@ -86,14 +84,13 @@ impl Core {
 
     fn decide(&mut self, offer: &Offer, key: AttemptKey, about: &mut About) -> Result<SignedDocument, Refused> {
         let now_ms = self.clock.now_ms();
-        // First, so that no second decision on the same attempt can ever be taken, whatever the first one was.
-        self.store.attempt_begin(&key.query, key.attempt, now_ms).map_err(|error| match error {
-            StoreError::AttemptKnown { .. } => Refused::known(key),
-            error => Refused::begun_not(local_fault(&error)),
-        })?;
+        // First, so that no second decision on the same attempt is ever taken, whatever the first one was.
+        if self.store.attempt_known(&key.query, key.attempt).map_err(|error| Refused::now(local_fault(&error)))? {
+            return Err(Refused::known(key));
+        }
         if let Some(reason) = self.log.stopped() {
             let public = "this holder's agent has stopped answering until a person at the holder decides";
-            return Err(Refused::begun(Failure { code: WireCode::Unavailable, public: public.to_owned(), local: reason.to_owned() }));
+            return Err(Refused::now(Failure { code: WireCode::Unavailable, public: public.to_owned(), local: reason.to_owned() }));
         }
         deadlines(offer, now_ms)?;
         if self.live.len() >= MAX_OPEN_ATTEMPTS {
@@ -107,18 +104,14 @@ impl Core {
         let (index, min_colluders) = self.cohort_minimum(&admitted)?;
         self.book.check(&admitted)?;
 
+        let reason = "within the permit, the policy and the ledger; the price is reserved".to_owned();
+        let line = line(now_ms, key, about, Decision::Accepted, None, reason, 0);
         self.faults.at("agent.before_reserve");
-        let reserve = self.book.reserve(&self.store, &admitted, key.attempt).map_err(|error| Refused::begun(local_fault(&error)))?;
+        let reserve = self.book.accept(&self.store, &admitted, key.attempt, &line).map_err(|error| Refused::now(local_fault(&error)))?;
         self.faults.at("agent.after_reserve");
 
         let own = OwnReserve { index, seq: reserve.seq, record: reserve.hash(), price: admitted.price, min_colluders };
         let accepted = Accepted { admitted, own, reserve, manifest_deadline_ms: offer.manifest_deadline_ms };
-        let reason = "within the permit, the policy and the ledger; the price is reserved".to_owned();
-        if let Err(error) = self.store.journal_append(&line(now_ms, key, about, Decision::Accepted, None, reason, 0)) {
-            // Nothing was told yet, and what is not in the journal is not answered.
-            self.take_back(key, &accepted);
-            return Err(Refused { failure: local_fault(&error), begun: false });
-        }
         let accept =
             Accept { query: key.query, attempt: key.attempt, index, seq: own.seq, record: own.record, price: own.price, min_colluders };
         self.live.insert(key, Live::Accepted(Box::new(accepted)));
@@ -129,7 +122,7 @@ impl Core {
         if self.policy.accept_permits.contains(&admitted.permit_hash) {
             return Ok(());
         }
-        Err(Refused::begun(Failure {
+        Err(Refused::now(Failure {
             code: WireCode::NotPermitted,
             public: format!("the holder's policy does not accept permit {}", admitted.permit.reference),
             local: format!(
@@ -160,17 +153,15 @@ impl Core {
         Ok((own.index, others))
     }
 
-    /// Signs, journals and remembers a refusal. `None` when the roster does not name this holder, so that nobody could check it.
+    /// Signs, journals and remembers a refusal. One that cannot be written is told all the same: it charges nothing. `None` when the roster does not name this holder, so that nobody could check it.
     fn refuse(&mut self, key: AttemptKey, about: &About, refused: &Refused) -> Option<Outgoing> {
         let failure = &refused.failure;
         tracing::info!(query = %key.query, attempt = key.attempt, code = %failure.code, "refused");
         self.health.note(self.clock.now_ms(), format!("refused {key}: {}: {}", failure.code, failure.local));
         let now_ms = self.clock.now_ms();
-        if refused.begun {
-            let ended = self.store.attempt_end(&key.query, key.attempt, AttemptEnd::Refused, &failure.local, now_ms);
-            self.noted(ended);
-        }
-        self.journal(now_ms, key, about, Decision::Refused, Some(failure.code), &failure.local, 0);
+        let line = line(now_ms, key, about, Decision::Refused, Some(failure.code), failure.local.clone(), 0);
+        // A known attempt keeps the state that it has.
+        self.noted(if refused.known { self.store.journal_append(&line).map(drop) } else { self.store.attempt_refuse(&line) });
         let index = self.log.state().roster().and_then(|roster| roster.holder(&self.policy.holder)).map(|holder| holder.index)?;
         let refuse = Refuse { query: key.query, attempt: key.attempt, index, code: failure.code, message: shortened(&failure.public) };
         Some(Outgoing::Refuse(commun_trust::sign::signed(&refuse, &self.key)))
@@ -198,8 +189,9 @@ impl Core {
                 let message = "a manifest came for an attempt that is not alive in this process";
                 tracing::warn!(query = %key.query, attempt = key.attempt, "{message}");
                 self.health.note(self.clock.now_ms(), format!("{key}: {message}"));
-                let now_ms = self.clock.now_ms();
-                self.journal(now_ms, key, &About::default(), Decision::Refused, Some(WireCode::NotPermitted), message, 0);
+                let (about, code) = (About::default(), Some(WireCode::NotPermitted));
+                let line = line(self.clock.now_ms(), key, &about, Decision::Refused, code, message.to_owned(), 0);
+                self.noted(self.store.journal_append(&line).map(drop));
                 Err(vec![failed(key, WireCode::NotPermitted, message)])
             }
         }
@@ -236,9 +228,8 @@ impl Core {
         tracing::warn!(query = %key.query, attempt = key.attempt, code = %failure.code, "failed");
         let now_ms = self.clock.now_ms();
         self.health.note(now_ms, format!("failed {key}: {}: {}", failure.code, failure.local));
-        let ended = self.store.attempt_end(&key.query, key.attempt, AttemptEnd::Failed, &failure.local, now_ms);
-        self.noted(ended);
-        self.journal(now_ms, key, &about, Decision::Failed, Some(failure.code), &failure.local, 0);
+        let line = line(now_ms, key, &about, Decision::Failed, Some(failure.code), failure.local.clone(), 0);
+        self.noted(self.store.attempt_end(&line));
         Some(failed(key, failure.code, &failure.public))
     }
 
@@ -255,9 +246,7 @@ impl Core {
         let bytes = u64::try_from(bytes_sent).unwrap_or(u64::MAX);
         let reason = "the noisy answer was handed to the link".to_owned();
         let line = line(now_ms, key, about, Decision::Answered, None, reason, bytes);
-        self.store.journal_append(&line).map_err(|error| local_fault(&error))?;
-        let ended = self.store.attempt_end(&key.query, key.attempt, AttemptEnd::Answered, "", now_ms);
-        ended.map_err(|error| local_fault(&error))?;
+        self.store.attempt_end(&line).map_err(|error| local_fault(&error))?;
         self.live.remove(&key);
         tracing::info!(query = %key.query, attempt = key.attempt, bytes, "answered");
         Ok(())
@@ -310,14 +299,11 @@ impl Core {
     }
 
     fn refund(&mut self, key: AttemptKey, accepted: Accepted) -> Vec<Outgoing> {
-        match self.book.refund(&self.store, &accepted.reserve) {
+        let reason = "no manifest came by the offer's deadline; the charge was taken back".to_owned();
+        let line = line(self.clock.now_ms(), key, &About::admitted(&accepted.admitted), Decision::Refunded, None, reason, 0);
+        match self.book.refund(&self.store, &accepted.reserve, &line) {
             Ok((seq, record)) => {
                 tracing::info!(query = %key.query, attempt = key.attempt, "refunded");
-                let now_ms = self.clock.now_ms();
-                let reason = "no manifest came by the offer's deadline; the charge was taken back";
-                let ended = self.store.attempt_end(&key.query, key.attempt, AttemptEnd::Refunded, reason, now_ms);
-                self.noted(ended);
-                self.journal(now_ms, key, &About::admitted(&accepted.admitted), Decision::Refunded, None, reason, 0);
                 vec![Outgoing::Refunded { query: key.query, attempt: key.attempt, seq, record }]
             }
             Err(error) => {
@@ -328,22 +314,6 @@ impl Core {
                 Vec::new()
             }
         }
-    }
-
-    /// Undoes a reserve that was never told.
-    fn take_back(&mut self, key: AttemptKey, accepted: &Accepted) {
-        let refunded = self.book.refund(&self.store, &accepted.reserve);
-        let end = if refunded.is_ok() { AttemptEnd::Refunded } else { AttemptEnd::Failed };
-        if let Err(error) = refunded {
-            self.health.note(self.clock.now_ms(), format!("cannot take back the reserve of {key}, it stays charged: {error}"));
-        }
-        let ended = self.store.attempt_end(&key.query, key.attempt, end, "the journal could not be written", self.clock.now_ms());
-        self.noted(ended);
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "one line of the journal, written in one place")]
-    fn journal(&self, now_ms: u64, key: AttemptKey, about: &About, what: Decision, code: Option<WireCode>, reason: &str, bytes: u64) {
-        self.noted(self.store.journal_append(&line(now_ms, key, about, what, code, reason.to_owned(), bytes)).map(drop));
     }
 
     fn noted(&self, result: Result<(), StoreError>) {

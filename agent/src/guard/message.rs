@@ -86,30 +86,28 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// A refusal of an offer, and whether the attempt was begun in the store for it.
+/// A refusal of an offer, and whether the attempt was known before.
 pub(super) struct Refused {
     pub(super) failure: Failure,
-    pub(super) begun: bool,
+    pub(super) known: bool,
 }
 
 impl Refused {
-    pub(super) fn begun(failure: Failure) -> Self {
-        Self { failure, begun: true }
+    /// The first decision on the attempt.
+    pub(super) fn now(failure: Failure) -> Self {
+        Self { failure, known: false }
     }
 
-    pub(super) fn begun_not(failure: Failure) -> Self {
-        Self { failure, begun: false }
-    }
-
+    /// A decision was taken before, and stands.
     pub(super) fn known(key: AttemptKey) -> Self {
         let message = format!("attempt {} of this query was offered before; nothing is started twice", key.attempt);
-        Self::begun_not(refusal_failure(WireCode::NotPermitted, &message))
+        Self { failure: refusal_failure(WireCode::NotPermitted, &message), known: true }
     }
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self::begun(refusal.into())
+        Self::now(refusal.into())
     }
 }
 

@@ -69,6 +69,13 @@ fn p8_reserve_is_durable_before_it_is_told() {
     let world = World::with(Setup { faults, ..Setup::default() });
     accepted(world.offer(&signed_query(&question(1))));
     assert_eq!(*lock(&seen), ["agent.before_reserve", "agent.after_reserve"]);
+    // Dies right before it: nothing is known, and nothing has to be mended.
+    let dies = Faults::new(Arc::new(|point| assert!(point != "agent.before_reserve", "killed")));
+    let world = World::with(Setup { faults: dies, ..Setup::default() });
+    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.offer(&signed_query(&question(1)))));
+    assert!(told.is_err());
+    let world = world.restarted(Setup::default());
+    assert!(world.records().is_empty() && world.store.journal_tail(9).unwrap().is_empty());
     // Dies right after the reserve, before anything is told: the charge and the attempt are known to the next process.
     let dies = Faults::new(Arc::new(|point| assert!(point != "agent.after_reserve", "killed")));
     let world = World::with(Setup { faults: dies, ..Setup::default() });
@@ -412,12 +419,12 @@ fn p8_a_full_disk_refuses_the_question_and_charges_nothing() {
     let world = World::ready();
     let pages = world.store.page_count().unwrap();
     let world = world.restarted(Setup { max_pages: Some(pages), ..Setup::default() });
-    // The attempt and the reserve still fit into the last pages; the journal's line with this text does not.
+    // Attempt and RESERVE would still fit into the last pages; the journal's line with this text does not, so none of it is written.
     let long = commun_domain::query::Query { sql: format!("{} -- {}", common::SQL, "x".repeat(60_000)), ..question(1) };
     let (code, message) = refused(&world.offer(&signed_query(&long)));
     assert_eq!(code, WireCode::Unavailable);
     assert!(message.contains("store"), "{message}");
-    assert_eq!(world.spent(), Rho::ZERO);
+    assert!(world.records().is_empty(), "there is nothing to take back");
     assert!(world.store.open_attempts().unwrap().is_empty());
     assert!(world.health.state().last_error.is_some_and(|(_, text)| text.contains("full")));
     // The agent is still there for a question that fits.

@@ -1,9 +1,13 @@
 //! The agent's own tables: the journal of what it was asked, and the attempts that it knows.
 //!
 //! The journal is for whoever runs the holder's side. It holds nothing that comes from data.
+//!
+//! The atomic rule (P8): a decision is one transaction with everything that it changes, its line of the journal too. So there is no RESERVE
+//! that the journal does not show, and nothing has to be undone when a part of a decision cannot be written.
 
 use commun_domain::{Hash32, QueryId, WireCode};
-use rusqlite::{OptionalExtension, Row, params};
+use commun_privacy::ledger::{LedgerRecord, RecordKind};
+use rusqlite::{Row, Transaction, params};
 
 use crate::columns::{self, attempt, integer, optional_hash, query_id, unsigned, word, words};
 use crate::error::StoreError;
@@ -36,20 +40,6 @@ words!(
         Failed = "failed",
         /// Took its charge back.
         Refunded = "refunded",
-    }
-);
-
-words!(
-    /// How an attempt ended.
-    AttemptEnd {
-        /// The noisy answer was sent.
-        Answered = "answered",
-        /// No answer was sent; the charge stays.
-        Failed = "failed",
-        /// No answer was sent; the charge was taken back.
-        Refunded = "refunded",
-        /// Refused before anything was charged.
-        Refused = "refused",
     }
 );
 
@@ -90,29 +80,9 @@ pub struct OpenAttempt {
 }
 
 impl AgentStore {
-    /// Appends a line to the journal and returns its number, from 1.
+    /// Appends a line that changes no attempt, and returns its number, from 1.
     pub fn journal_append(&self, line: &JournalLine) -> Result<u64, StoreError> {
-        self.run("journal", |tx| {
-            let id: i64 = tx.query_row("SELECT COALESCE(MAX(id), 0) + 1 FROM journal", [], |row| row.get(0))?;
-            tx.execute(
-                "INSERT INTO journal (id, time_ms, query_id, attempt, agency, permit, sql, decision, code, reason, bytes_sent) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                params![
-                    id,
-                    integer(line.time_ms)?,
-                    line.query.as_bytes(),
-                    line.attempt,
-                    line.agency,
-                    line.permit.as_ref().map(Hash32::as_bytes),
-                    line.sql,
-                    line.decision.as_str(),
-                    line.code.map(WireCode::as_str),
-                    line.reason,
-                    integer(line.bytes_sent)?,
-                ],
-            )?;
-            Ok(id.unsigned_abs())
-        })
+        self.run("journal", |tx| journal(tx, line))
     }
 
     /// The last `count` lines of the journal with their numbers, oldest first.
@@ -127,37 +97,63 @@ impl AgentStore {
         })
     }
 
-    /// Begins an attempt.
+    /// Whether an attempt has begun or was refused before: nothing is started twice.
+    pub fn attempt_known(&self, query: &QueryId, attempt: u8) -> Result<bool, StoreError> {
+        self.read("read attempt", |tx| known(tx, query, attempt))
+    }
+
+    /// Accepts: the attempt begins, its price is reserved, and the journal says so. All of it is on the disk when this returns, and not
+    /// before; data may be read only after it.
     ///
     /// # Errors
-    /// [`StoreError::AttemptKnown`] when it has begun before, ended or not: nothing is started twice.
-    pub fn attempt_begin(&self, query: &QueryId, attempt: u8, now_ms: u64) -> Result<(), StoreError> {
-        self.run("begin attempt", |tx| {
-            let known = tx
-                .query_row("SELECT 1 FROM attempts WHERE query_id = ?1 AND attempt = ?2", params![query.as_bytes(), attempt], |_| Ok(()))
-                .optional()?;
-            if known.is_some() {
-                return Err(StoreError::AttemptKnown { query: *query, attempt });
-            }
-            tx.execute(
-                "INSERT INTO attempts (query_id, attempt, state, reason, updated_ms) VALUES (?1, ?2, 'open', '', ?3)",
-                params![query.as_bytes(), attempt, integer(now_ms)?],
-            )?;
-            Ok(())
+    /// [`StoreError::AttemptKnown`] when the attempt is known, ended or not; [`StoreError::NotNext`] when the record does not continue the
+    /// ledger; [`StoreError::OtherRecord`] and [`StoreError::OtherLine`] when record and line are not those of an acceptance;
+    /// [`StoreError::Full`] on a full disk. In each case nothing is begun, charged or journaled.
+    pub fn attempt_accept(&self, reserve: &LedgerRecord, line: &JournalLine) -> Result<(), StoreError> {
+        self.run("accept attempt", |tx| {
+            ledger::expect_kind(reserve, RecordKind::Reserve)?;
+            expect_line(line, &[Decision::Accepted], (reserve.query_id, reserve.attempt))?;
+            insert(tx, line, OPEN, "")?;
+            ledger::append(tx, reserve)?;
+            journal(tx, line).map(drop)
         })
     }
 
-    /// Ends an open attempt.
+    /// Refuses an attempt that was never begun: it is known from now on, and the journal says why.
+    ///
+    /// # Errors
+    /// [`StoreError::AttemptKnown`] when the attempt is known.
+    pub fn attempt_refuse(&self, line: &JournalLine) -> Result<(), StoreError> {
+        self.run("refuse attempt", |tx| {
+            expect_line(line, &[Decision::Refused], (line.query, line.attempt))?;
+            insert(tx, line, line.decision.as_str(), &line.reason)?;
+            journal(tx, line).map(drop)
+        })
+    }
+
+    /// Ends an open attempt, with its answer or without one; the charge stays.
     ///
     /// # Errors
     /// [`StoreError::AttemptNotOpen`] when it has not begun or has ended.
-    pub fn attempt_end(&self, query: &QueryId, attempt: u8, end: AttemptEnd, reason: &str, now_ms: u64) -> Result<(), StoreError> {
+    pub fn attempt_end(&self, line: &JournalLine) -> Result<(), StoreError> {
         self.run("end attempt", |tx| {
-            let changed = tx.execute(
-                "UPDATE attempts SET state = ?3, reason = ?4, updated_ms = ?5 WHERE query_id = ?1 AND attempt = ?2 AND state = 'open'",
-                params![query.as_bytes(), attempt, end.as_str(), reason, integer(now_ms)?],
-            )?;
-            if changed == 1 { Ok(()) } else { Err(StoreError::AttemptNotOpen { query: *query, attempt }) }
+            expect_line(line, &[Decision::Answered, Decision::Failed], (line.query, line.attempt))?;
+            end(tx, line)?;
+            journal(tx, line).map(drop)
+        })
+    }
+
+    /// Ends an open attempt and takes its charge back.
+    ///
+    /// # Errors
+    /// [`StoreError::AttemptNotOpen`] when it has not begun or has ended; [`StoreError::NotNext`] when the record does not continue the ledger.
+    pub fn attempt_refund(&self, refund: &LedgerRecord, line: &JournalLine) -> Result<(), StoreError> {
+        self.run("refund attempt", |tx| {
+            ledger::expect_kind(refund, RecordKind::Refund)?;
+            expect_line(line, &[Decision::Refunded], (refund.query_id, refund.attempt))?;
+            end(tx, line)?;
+            ledger::append(tx, refund)?;
+            journal(tx, line).map(drop)
         })
     }
 
@@ -171,6 +167,64 @@ impl AgentStore {
             rows.collect()
         })
     }
+}
+
+/// State of an attempt that has not ended.
+const OPEN: &str = "open";
+
+/// Refuses a line of another decision or another attempt than the call is for.
+fn expect_line(line: &JournalLine, decisions: &[Decision], of: (QueryId, u8)) -> Result<(), StoreError> {
+    let fits = decisions.contains(&line.decision) && (line.query, line.attempt) == of;
+    if fits { Ok(()) } else { Err(StoreError::OtherLine { decision: line.decision.as_str() }) }
+}
+
+fn known(tx: &Transaction<'_>, query: &QueryId, attempt: u8) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM attempts WHERE query_id = ?1 AND attempt = ?2)";
+    Ok(tx.query_row(sql, params![query.as_bytes(), attempt], |row| row.get(0))?)
+}
+
+fn insert(tx: &Transaction<'_>, line: &JournalLine, state: &str, reason: &str) -> Result<(), StoreError> {
+    let JournalLine { query, attempt, time_ms, .. } = line;
+    if known(tx, query, *attempt)? {
+        return Err(StoreError::AttemptKnown { query: *query, attempt: *attempt });
+    }
+    tx.execute(
+        "INSERT INTO attempts (query_id, attempt, state, reason, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![query.as_bytes(), attempt, state, reason, integer(*time_ms)?],
+    )?;
+    Ok(())
+}
+
+fn end(tx: &Transaction<'_>, line: &JournalLine) -> Result<(), StoreError> {
+    let JournalLine { query, attempt, time_ms, decision, reason, .. } = line;
+    let changed = tx.execute(
+        "UPDATE attempts SET state = ?3, reason = ?4, updated_ms = ?5 WHERE query_id = ?1 AND attempt = ?2 AND state = ?6",
+        params![query.as_bytes(), attempt, decision.as_str(), reason, integer(*time_ms)?, OPEN],
+    )?;
+    if changed == 1 { Ok(()) } else { Err(StoreError::AttemptNotOpen { query: *query, attempt: *attempt }) }
+}
+
+/// Appends a line inside a transaction.
+fn journal(tx: &Transaction<'_>, line: &JournalLine) -> Result<u64, StoreError> {
+    let id: i64 = tx.query_row("SELECT COALESCE(MAX(id), 0) + 1 FROM journal", [], |row| row.get(0))?;
+    tx.execute(
+        "INSERT INTO journal (id, time_ms, query_id, attempt, agency, permit, sql, decision, code, reason, bytes_sent) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            id,
+            integer(line.time_ms)?,
+            line.query.as_bytes(),
+            line.attempt,
+            line.agency,
+            line.permit.as_ref().map(Hash32::as_bytes),
+            line.sql,
+            line.decision.as_str(),
+            line.code.map(WireCode::as_str),
+            line.reason,
+            integer(line.bytes_sent)?,
+        ],
+    )?;
+    Ok(id.unsigned_abs())
 }
 
 fn journal_line(row: &Row<'_>) -> Result<(u64, JournalLine), StoreError> {

@@ -103,6 +103,12 @@ pub enum StoreError {
         /// Kind that was given.
         got: &'static str,
     },
+    /// A line of the journal that is not one of this decision or this attempt.
+    #[error("this call does not write a journal line of this decision ({decision}) or attempt")]
+    OtherLine {
+        /// Decision of the line.
+        decision: &'static str,
+    },
     /// An attempt that is known already.
     #[error("attempt {attempt} of query {query} has begun before; nothing is started twice")]
     AttemptKnown {

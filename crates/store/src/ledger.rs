@@ -18,24 +18,14 @@ use crate::store::{Side, Store};
 pub(crate) const SCHEMA: &str = include_str!("schema/ledger.sql");
 
 impl<S: Side> Store<S> {
-    /// Reserves: the charge is on the disk when this returns, and not before. Data may be read only after it.
-    ///
-    /// # Errors
-    /// [`StoreError::NotNext`] and [`StoreError::AlreadyRecorded`] as for [`Store::ledger_append`]; [`StoreError::OtherRecord`] when the
-    /// record is no RESERVE; [`StoreError::Full`] on a full disk. In each case nothing is charged.
-    pub fn reserve(&self, record: &LedgerRecord) -> Result<(), StoreError> {
-        self.run("reserve", |tx| {
-            expect_kind(record, RecordKind::Reserve)?;
-            append(tx, record)
-        })
-    }
-
-    /// Appends a record of any kind.
+    /// Appends a record alone. Only tests may: the daemons write each record in one transaction with what it belongs to
+    /// (`AgentStore::attempt_accept` and `attempt_refund`, `CoordinatorStore::log_attempt` and `refund`).
     ///
     /// # Errors
     /// [`StoreError::NotNext`] when it does not continue its holder's chain; [`StoreError::AlreadyRecorded`] when the attempt has a
     /// record of this kind.
-    pub fn ledger_append(&self, record: &LedgerRecord) -> Result<(), StoreError> {
+    #[cfg(test)]
+    pub(crate) fn ledger_append(&self, record: &LedgerRecord) -> Result<(), StoreError> {
         self.run("append ledger record", |tx| append(tx, record))
     }
 

@@ -1,9 +1,10 @@
 //! The agent's journal and attempts.
 
 use commun_domain::{Hash32, WireCode};
+use commun_privacy::ledger::{LedgerRecord, RecordKind};
 
-use super::{Place, query};
-use crate::agent::{Agent, AttemptEnd, Decision, JournalLine, OpenAttempt};
+use super::{Place, accept, query, record};
+use crate::agent::{Agent, Decision, JournalLine, OpenAttempt};
 use crate::error::StoreError;
 
 fn line(number: u8, decision: Decision) -> JournalLine {
@@ -49,33 +50,57 @@ fn the_journal_gives_back_its_last_lines_oldest_first() {
 fn an_attempt_begins_once_for_ever() {
     let place = Place::new();
     let store = place.open::<Agent>();
-    store.attempt_begin(&query(1), 1, 10).unwrap();
-    let known = |error| matches!(error, Err(StoreError::AttemptKnown { attempt: 1, .. }));
-    assert!(known(store.attempt_begin(&query(1), 1, 11)));
-    store.attempt_end(&query(1), 1, AttemptEnd::Answered, "", 12).unwrap();
-    assert!(known(store.attempt_begin(&query(1), 1, 13)));
+    let reserve = record("a", None, 1, RecordKind::Reserve);
+    assert!(!store.attempt_known(&query(1), 1).unwrap());
+    accept(&store, &reserve).unwrap();
+    let again = record("a", Some(&reserve), 1, RecordKind::Reserve);
+    let known = |result| matches!(result, Err(StoreError::AttemptKnown { attempt: 1, .. }));
+    assert!(known(accept(&store, &again)));
+    assert!(known(store.attempt_refuse(&line(1, Decision::Refused))));
+    store.attempt_end(&line(1, Decision::Answered)).unwrap();
+    assert!(known(accept(&store, &again)));
     drop(store);
-    assert!(known(place.open::<Agent>().attempt_begin(&query(1), 1, 14)));
+    let store = place.open::<Agent>();
+    assert!(known(accept(&store, &again)) && store.attempt_known(&query(1), 1).unwrap());
+}
+
+#[test]
+fn a_refused_attempt_is_known_and_never_accepted() {
+    let store = Place::new().open::<Agent>();
+    store.attempt_refuse(&line(1, Decision::Refused)).unwrap();
+    assert!(matches!(accept(&store, &record("a", None, 1, RecordKind::Reserve)), Err(StoreError::AttemptKnown { .. })));
+    assert!(matches!(store.attempt_end(&line(1, Decision::Failed)), Err(StoreError::AttemptNotOpen { .. })));
+    assert!(store.open_attempts().unwrap().is_empty() && store.ledger_load().unwrap().is_empty());
+    assert_eq!(store.journal_tail(9).unwrap(), [(1, line(1, Decision::Refused))]);
 }
 
 #[test]
 fn an_attempt_ends_once() {
     let store = Place::new().open::<Agent>();
-    let not_open = |error| matches!(error, Err(StoreError::AttemptNotOpen { attempt: 1, .. }));
-    assert!(not_open(store.attempt_end(&query(1), 1, AttemptEnd::Failed, "never begun", 10)));
-    store.attempt_begin(&query(1), 1, 10).unwrap();
-    store.attempt_end(&query(1), 1, AttemptEnd::Failed, "the link dropped", 11).unwrap();
-    assert!(not_open(store.attempt_end(&query(1), 1, AttemptEnd::Answered, "", 12)));
+    let not_open = |result| matches!(result, Err(StoreError::AttemptNotOpen { attempt: 1, .. }));
+    assert!(not_open(store.attempt_end(&line(1, Decision::Failed))), "never begun");
+    accept(&store, &record("a", None, 1, RecordKind::Reserve)).unwrap();
+    store.attempt_end(&line(1, Decision::Failed)).unwrap();
+    assert!(not_open(store.attempt_end(&line(1, Decision::Answered))));
+    let decisions: Vec<_> = store.journal_tail(9).unwrap().into_iter().map(|(_, line)| line.decision).collect();
+    assert_eq!(decisions, [Decision::Accepted, Decision::Failed], "what was refused is not journaled");
+    // Acceptances, refusals and refunds end nothing by this call.
+    for decision in [Decision::Accepted, Decision::Refused, Decision::Refunded] {
+        assert!(matches!(store.attempt_end(&line(1, decision)), Err(StoreError::OtherLine { .. })));
+    }
 }
 
 #[test]
 fn attempts_left_open_by_an_earlier_process_are_found_after_a_restart() {
     let place = Place::new();
     let store = place.open::<Agent>();
-    for (number, now_ms) in [(2, 10), (1, 20), (3, 30)] {
-        store.attempt_begin(&query(number), 1, now_ms).unwrap();
+    let mut before: Option<LedgerRecord> = None;
+    for (number, time_ms) in [(2, 10), (1, 20), (3, 30)] {
+        let reserve = record("a", before.as_ref(), number, RecordKind::Reserve);
+        store.attempt_accept(&reserve, &JournalLine { time_ms, ..line(number, Decision::Accepted) }).unwrap();
+        before = Some(reserve);
     }
-    store.attempt_end(&query(3), 1, AttemptEnd::Refunded, "no manifest came", 40).unwrap();
+    store.attempt_refund(&record("a", before.as_ref(), 3, RecordKind::Refund), &line(3, Decision::Refunded)).unwrap();
     drop(store);
     let open = |number, begun_ms| OpenAttempt { query: query(number), attempt: 1, begun_ms };
     assert_eq!(place.open::<Agent>().open_attempts().unwrap(), [open(2, 10), open(1, 20)]);

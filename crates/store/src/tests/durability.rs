@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use commun_domain::Document;
 use commun_privacy::ledger::{LedgerRecord, RecordKind};
 
-use super::{Place, record};
-use crate::agent::{Agent, AgentStore};
+use super::{Place, accept, record};
+use crate::agent::{Agent, AgentStore, Decision};
 use crate::error::StoreError;
 use crate::store::{Store, StoreOptions};
 
@@ -19,13 +19,13 @@ const CHILD: &str = "COMMUN_STORE_TEST_CHILD";
 const TOLD: usize = 25;
 const SIGKILL: i32 = 9;
 
-/// Reserves for ever, and tells the hash of each record as soon as `reserve` has returned.
+/// Reserves for ever, and tells the hash of each record as soon as the acceptance is written.
 fn reserve_and_tell(path: &Path) {
     let store: AgentStore = Store::open(path, StoreOptions::default()).unwrap();
     let mut before: Option<LedgerRecord> = None;
     for number in 1..=u8::MAX {
         let next = record("a", before.as_ref(), number, RecordKind::Reserve);
-        store.reserve(&next).unwrap();
+        accept(&store, &next).unwrap();
         writeln!(std::io::stdout(), "\ntold {}", next.hash()).unwrap();
         before = Some(next);
     }
@@ -59,6 +59,7 @@ fn p8_reserve_is_durable_before_it_is_told() {
     // One more may be stored than was told: killed between the commit and the telling. Never one fewer.
     assert_eq!(stored[..heard.len()], heard);
     assert!(stored.len() <= heard.len() + 1);
+    assert_whole(&store, stored.len());
 }
 
 /// Reserves until the store refuses; returns the records that were told, and the refusal.
@@ -66,12 +67,22 @@ fn fill(store: &AgentStore) -> (Vec<LedgerRecord>, StoreError) {
     let mut told: Vec<LedgerRecord> = store.ledger_load().unwrap();
     for number in u8::try_from(told.len()).unwrap() + 1..=u8::MAX {
         let next = record("a", told.last(), number, RecordKind::Reserve);
-        match store.reserve(&next) {
+        match accept(store, &next) {
             Ok(()) => told.push(next),
             Err(error) => return (told, error),
         }
     }
     panic!("the disk never became full");
+}
+
+/// Each RESERVE has its attempt and its line of the journal, and nothing else has one.
+#[track_caller]
+fn assert_whole(store: &AgentStore, accepted: usize) {
+    let charged: Vec<_> = store.ledger_load().unwrap().iter().map(|record| record.query_id).collect();
+    let journaled: Vec<_> = store.journal_tail(1000).unwrap().into_iter().map(|(_, line)| (line.query, line.decision)).collect();
+    assert_eq!(charged.len(), accepted);
+    assert_eq!(journaled, charged.iter().map(|query| (*query, Decision::Accepted)).collect::<Vec<_>>());
+    assert_eq!(store.open_attempts().unwrap().len(), accepted);
 }
 
 #[test]
@@ -81,10 +92,11 @@ fn p8_on_a_full_disk_nothing_is_charged_and_the_store_stays_usable() {
     let options = StoreOptions { max_pages: Some(pages + 4) };
     let store: AgentStore = Store::open(&place.path(), options).unwrap();
     let (told, error) = fill(&store);
-    assert!(matches!(error, StoreError::Full { transaction: "reserve" }), "{error}");
+    assert!(matches!(error, StoreError::Full { transaction: "accept attempt" }), "{error}");
     assert!(error.to_string().contains("free some space"));
     assert!(!told.is_empty());
     assert_eq!(store.ledger_load().unwrap(), told, "what was refused must not be charged");
+    assert_whole(&store, told.len());
 
     // The same connection still reads and refuses cleanly, and writes what needs no new page.
     let (again, error) = fill(&store);
@@ -92,7 +104,9 @@ fn p8_on_a_full_disk_nothing_is_charged_and_the_store_stays_usable() {
     assert_eq!(again, told);
     store.run("more room", |tx| Ok(tx.pragma_update_and_check(None, "max_page_count", pages + 100, |_| Ok(()))?)).unwrap();
     let next = record("a", told.last(), 200, RecordKind::Reserve);
-    store.reserve(&next).unwrap();
+    accept(&store, &next).unwrap();
     drop(store);
-    assert_eq!(place.open::<Agent>().ledger_load().unwrap().last(), Some(&next));
+    let store = place.open::<Agent>();
+    assert_eq!(store.ledger_load().unwrap().last(), Some(&next));
+    assert_whole(&store, told.len() + 1);
 }

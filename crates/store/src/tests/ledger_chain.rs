@@ -5,8 +5,8 @@ use std::sync::Barrier;
 use commun_domain::{Document, Hash32};
 use commun_privacy::ledger::{Ledger, RecordKind};
 
-use super::{Place, query, record};
-use crate::agent::Agent;
+use super::{Place, accept, line_of, query, record};
+use crate::agent::{Agent, AgentStore, Decision};
 use crate::coordinator::Coordinator;
 use crate::error::StoreError;
 
@@ -56,26 +56,50 @@ fn a_record_that_does_not_continue_its_chain_is_refused_and_writes_nothing() {
 fn p8_an_attempt_is_reserved_once_and_refunded_once() {
     let store = Place::new().open::<Agent>();
     let reserve = record("a", None, 1, RecordKind::Reserve);
-    store.reserve(&reserve).unwrap();
+    accept(&store, &reserve).unwrap();
     let second = record("a", Some(&reserve), 1, RecordKind::Reserve);
-    let error = store.reserve(&second).unwrap_err();
+    let error = accept(&store, &second).unwrap_err();
+    assert!(matches!(error, StoreError::AttemptKnown { attempt: 1, .. }), "{error}");
+    // Nor past the table of attempts.
+    let error = store.ledger_append(&second).unwrap_err();
     assert!(matches!(error, StoreError::AlreadyRecorded { attempt: 1, kind: "reserve", .. }), "{error}");
 
     let refund = record("a", Some(&reserve), 1, RecordKind::Refund);
-    store.ledger_append(&refund).unwrap();
+    let refunded = line_of(&refund, Decision::Refunded);
+    store.attempt_refund(&refund, &refunded).unwrap();
     let second = record("a", Some(&refund), 1, RecordKind::Refund);
+    let error = store.attempt_refund(&second, &refunded).unwrap_err();
+    assert!(matches!(error, StoreError::AttemptNotOpen { attempt: 1, .. }), "{error}");
     let error = store.ledger_append(&second).unwrap_err();
     assert!(matches!(error, StoreError::AlreadyRecorded { query: of, kind: "refund", .. } if of == query(1)), "{error}");
     assert_eq!(store.ledger_load().unwrap(), [reserve, refund]);
 }
 
 #[test]
-fn reserve_writes_nothing_but_a_reserve() {
+fn p8_a_decision_that_is_refused_in_a_part_writes_none_of_it() {
     let store = Place::new().open::<Agent>();
+    let reserve = record("a", None, 1, RecordKind::Reserve);
+    let other = record("a", None, 2, RecordKind::Reserve);
+    let accepted = line_of(&reserve, Decision::Accepted);
+    // Another kind of record; another attempt's line; another decision's; a record that does not continue the ledger.
     let reset = record("a", None, 1, RecordKind::Reset);
-    let error = store.reserve(&reset).unwrap_err();
-    assert!(matches!(error, StoreError::OtherRecord { expected: "reserve", got: "reset" }), "{error}");
-    assert_eq!(store.ledger_load().unwrap(), []);
+    assert!(matches!(store.attempt_accept(&reset, &accepted), Err(StoreError::OtherRecord { expected: "reserve", got: "reset" })));
+    assert!(matches!(store.attempt_accept(&other, &accepted), Err(StoreError::OtherLine { .. })));
+    assert!(matches!(store.attempt_accept(&reserve, &line_of(&reserve, Decision::Refused)), Err(StoreError::OtherLine { .. })));
+    let gap = record("a", Some(&reserve), 1, RecordKind::Reserve);
+    assert!(matches!(store.attempt_accept(&gap, &accepted), Err(StoreError::NotNext { .. })));
+    let nothing = |store: &AgentStore| store.ledger_load().unwrap().is_empty() && store.journal_tail(9).unwrap().is_empty();
+    assert!(nothing(&store) && !store.attempt_known(&query(1), 1).unwrap());
+
+    accept(&store, &reserve).unwrap();
+    let refund = record("a", Some(&reserve), 1, RecordKind::Refund);
+    let refunded = line_of(&refund, Decision::Refunded);
+    let forked = record("a", None, 1, RecordKind::Refund);
+    assert!(matches!(store.attempt_refund(&forked, &refunded), Err(StoreError::NotNext { .. })));
+    assert!(matches!(store.attempt_refund(&reserve, &refunded), Err(StoreError::OtherRecord { .. })));
+    assert!(matches!(store.attempt_refund(&refund, &accepted), Err(StoreError::OtherLine { .. })));
+    assert_eq!((store.open_attempts().unwrap().len(), store.journal_tail(9).unwrap().len()), (1, 1));
+    store.attempt_refund(&refund, &refunded).unwrap();
 }
 
 #[test]
@@ -86,7 +110,7 @@ fn p8_two_concurrent_reserves_on_one_head_are_never_both_written() {
         let reserve = |number| {
             let record = record("a", None, number, RecordKind::Reserve);
             start.wait();
-            store.reserve(&record)
+            accept(&store, &record)
         };
         let outcomes = std::thread::scope(|scope| {
             let threads = [1, 2].map(|number| scope.spawn(move || reserve(number)));
@@ -94,6 +118,7 @@ fn p8_two_concurrent_reserves_on_one_head_are_never_both_written() {
         });
         let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(StoreError::NotNext { .. }))).count();
         assert_eq!((refused, store.ledger_load().unwrap().len()), (1, 1), "{outcomes:?}");
+        assert_eq!(store.open_attempts().unwrap().len(), 1);
     }
 }
 
@@ -110,8 +135,8 @@ fn a_ledger_that_was_changed_on_the_disk_is_not_loaded() {
         let place = Place::new();
         let store = place.open::<Agent>();
         let first = record("a", None, 1, RecordKind::Reserve);
-        store.reserve(&first).unwrap();
-        store.reserve(&record("a", Some(&first), 2, RecordKind::Reserve)).unwrap();
+        accept(&store, &first).unwrap();
+        accept(&store, &record("a", Some(&first), 2, RecordKind::Reserve)).unwrap();
         assert_eq!(store.ledger_load().unwrap().len(), 2);
         let drop_triggers = "DROP TRIGGER ledger_records_no_update; DROP TRIGGER ledger_records_no_delete;";
         store.run("damage", |tx| Ok(tx.execute_batch(&format!("{drop_triggers}{damage}"))?)).unwrap();

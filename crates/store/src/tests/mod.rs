@@ -15,6 +15,8 @@ use commun_domain::calendar::Period;
 use commun_domain::{Delta, Document, Hash32, QueryId, Rho};
 use commun_privacy::ledger::{Charge, LedgerRecord, RecordKind};
 
+use crate::agent::{AgentStore, Decision, JournalLine};
+use crate::error::StoreError;
 use crate::store::{Side, Store, StoreOptions};
 
 /// A folder that is removed at the end, and a store's path in it.
@@ -53,4 +55,25 @@ fn record(holder: &str, before: Option<&LedgerRecord>, number: u8, kind: RecordK
         permit: Hash32::from_bytes([7; 32]),
         charges: vec![Charge { period: Period(2011 * 12), rho: Rho::from_units(1 << 30), delta: Delta::ZERO }],
     }
+}
+
+/// A line of the journal about the attempt of a record.
+fn line_of(record: &LedgerRecord, decision: Decision) -> JournalLine {
+    JournalLine {
+        time_ms: 1000,
+        query: record.query_id,
+        attempt: record.attempt,
+        agency: Some("statbel".to_owned()),
+        permit: Some(record.permit),
+        sql: "SELECT COUNT(*) FROM mobility.commute WHERE ref_month = '2011-01'".to_owned(),
+        decision,
+        code: None,
+        reason: "within the budget".to_owned(),
+        bytes_sent: 0,
+    }
+}
+
+/// Accepts the attempt of a RESERVE.
+fn accept(store: &AgentStore, reserve: &LedgerRecord) -> Result<(), StoreError> {
+    store.attempt_accept(reserve, &line_of(reserve, Decision::Accepted))
 }

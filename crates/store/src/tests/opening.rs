@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use commun_privacy::ledger::RecordKind;
 use rusqlite::Connection;
 
-use super::{Place, query};
+use super::{Place, accept, record};
 use crate::agent::{Agent, AgentStore};
 use crate::coordinator::Coordinator;
 use crate::error::StoreError;
@@ -98,7 +99,7 @@ fn a_file_of_an_earlier_version_gets_the_missing_scripts_and_keeps_its_rows() {
     drop(old);
     let store = place.open::<Agent>();
     assert_eq!(store.size().unwrap(), 1);
-    store.attempt_begin(&query(1), 1, 5).unwrap();
+    accept(&store, &record("a", None, 1, RecordKind::Reserve)).unwrap();
 }
 
 fn insert_then(store: &AgentStore, then: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {

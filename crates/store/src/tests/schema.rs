@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::{Place, query, record};
-use crate::agent::{Agent, Decision, JournalLine};
+use super::{Place, accept, line_of, query, record};
+use crate::agent::{Agent, Decision};
 use crate::coordinator::{Coordinator, NewQuery, NewRelease};
 use crate::store::Side;
 use commun_privacy::ledger::RecordKind;
@@ -111,21 +111,9 @@ fn append_only_tables_refuse_update_delete_and_replace_by_any_program() {
 fn the_journal_and_ended_attempts_refuse_every_change() {
     let place = Place::new();
     let store = place.open::<Agent>();
-    let line = JournalLine {
-        time_ms: 1,
-        query: query(1),
-        attempt: 1,
-        agency: None,
-        permit: None,
-        sql: String::new(),
-        decision: Decision::Refused,
-        code: None,
-        reason: String::new(),
-        bytes_sent: 0,
-    };
-    store.journal_append(&line).unwrap();
-    store.attempt_begin(&query(1), 1, 1).unwrap();
-    store.attempt_end(&query(1), 1, crate::agent::AttemptEnd::Failed, "lost", 2).unwrap();
+    let reserve = record("a", None, 1, RecordKind::Reserve);
+    accept(&store, &reserve).unwrap();
+    store.attempt_end(&line_of(&reserve, Decision::Failed)).unwrap();
     drop(store);
     let connection = plain(&place);
     assert_append_only(
