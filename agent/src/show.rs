@@ -38,7 +38,9 @@ pub(crate) fn status(status: &Status) -> String {
     if let Some((number, reason)) = &report.last_invalid_entry {
         line("invalid log entry", format!("{number}: {reason}"));
     }
-    line("open attempts", report.open_attempts.to_string());
+    let due =
+        if report.refunds_due == 0 { String::new() } else { format!(", {} wait for a refund that cannot be written", report.refunds_due) };
+    line("open attempts", format!("{}{due}", report.open_attempts));
     line("accepted permits", if report.accepted_permits.is_empty() { "none: every question is refused".to_owned() } else { String::new() });
     for permit in &report.accepted_permits {
         let what = match (&permit.reference, &permit.agency) {

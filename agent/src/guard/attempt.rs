@@ -1,7 +1,7 @@
 //! The life of an attempt in this process, as types that are passed by value.
 //!
-//! An [`Accepted`] attempt can be refunded or bound to one manifest, and either consumes it; a [`Bound`] one has no way back to a refund
-//! (P8). An attempt dies with its process: nothing of this is stored, so a restart forgets what was refundable.
+//! An [`Accepted`] attempt can be refunded or bound to one manifest, and either consumes it; a [`Bound`] one has no way back to a refund,
+//! and one whose refund is due has no way back to a manifest (P8). An attempt dies with its process: nothing of this is stored, so a restart forgets what was refundable.
 
 use commun_domain::attempt::Manifest;
 use commun_domain::{Document, Hash32, QueryId};
@@ -84,6 +84,25 @@ impl Bound {
 pub(crate) enum Live {
     /// Waiting for its manifest.
     Accepted(Box<Accepted>),
+    /// No manifest came by the offer's deadline, and the refund could not be written yet. It is tried again; a manifest that comes now is too
+    /// late, whatever the clock says. If the process ends first, it stays charged.
+    RefundDue {
+        /// What was accepted.
+        accepted: Box<Accepted>,
+        /// When the refund is tried again, milliseconds since 1970.
+        retry_ms: u64,
+    },
     /// A task works on its answer.
     Bound(About),
+}
+
+impl Live {
+    /// When its reserve is to be taken back, milliseconds since 1970; `None` when that may not be.
+    pub(crate) fn refund_ms(&self) -> Option<u64> {
+        match self {
+            Self::Accepted(accepted) => Some(accepted.manifest_deadline_ms),
+            Self::RefundDue { retry_ms, .. } => Some(*retry_ms),
+            Self::Bound(_) => None,
+        }
+    }
 }

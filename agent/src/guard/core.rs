@@ -179,7 +179,10 @@ impl Core {
                 self.live.insert(key, Live::Bound(About::admitted(&accepted.admitted)));
                 Ok(Box::new(accepted.bind(manifest)))
             }
-            Some(Live::Accepted(accepted)) => Err(self.refund(key, *accepted)),
+            Some(Live::Accepted(accepted) | Live::RefundDue { accepted, .. }) => {
+                let late = || failed(key, WireCode::Expired, "the manifest came after the offer's deadline");
+                Err(vec![self.refund(key, *accepted).unwrap_or_else(late)])
+            }
             Some(Live::Bound(about)) => {
                 self.live.insert(key, Live::Bound(about));
                 let message = "a second manifest came for the attempt; it is ended and stays charged";
@@ -224,6 +227,10 @@ impl Core {
 
     /// Ends a bound attempt without an answer; the charge stays.
     pub(crate) fn fail(&mut self, key: AttemptKey, failure: &Failure) -> Option<Outgoing> {
+        // Looked at before it is taken out: an attempt without a manifest still has its refund to come.
+        if !self.is_bound(key) {
+            return None;
+        }
         let Some(Live::Bound(about)) = self.live.remove(&key) else { return None };
         tracing::warn!(query = %key.query, attempt = key.attempt, code = %failure.code, "failed");
         let now_ms = self.clock.now_ms();
@@ -255,11 +262,11 @@ impl Core {
     /// Takes back every reserve whose manifest did not come in time.
     pub(crate) fn refund_due(&mut self) -> Vec<Outgoing> {
         let now_ms = self.clock.now_ms();
-        let is_due = |live: &Live| matches!(live, Live::Accepted(accepted) if accepted.manifest_deadline_ms <= now_ms);
+        let is_due = |live: &Live| live.refund_ms().is_some_and(|due_ms| due_ms <= now_ms);
         let due: Vec<AttemptKey> = self.live.iter().filter(|(_, live)| is_due(live)).map(|(key, _)| *key).collect();
         let mut outgoing = Vec::new();
         for key in due {
-            if let Some(Live::Accepted(accepted)) = self.live.remove(&key) {
+            if let Some(Live::Accepted(accepted) | Live::RefundDue { accepted, .. }) = self.live.remove(&key) {
                 outgoing.extend(self.refund(key, *accepted));
             }
         }
@@ -268,8 +275,7 @@ impl Core {
 
     /// The earliest time at which [`Core::refund_due`] has something to do, milliseconds since 1970.
     pub(crate) fn next_refund_ms(&self) -> Option<u64> {
-        let deadline = |live: &Live| if let Live::Accepted(accepted) = live { Some(accepted.manifest_deadline_ms) } else { None };
-        self.live.values().filter_map(deadline).min()
+        self.live.values().filter_map(Live::refund_ms).min()
     }
 
     /// Ends every attempt that has a manifest: its answer could not be told. Those without one wait for their deadline.
@@ -298,20 +304,21 @@ impl Core {
         self.log.checkpoint(&self.store, note).inspect_err(|fault| self.health.note(self.clock.now_ms(), fault.to_string()))
     }
 
-    fn refund(&mut self, key: AttemptKey, accepted: Accepted) -> Vec<Outgoing> {
+    /// Takes a reserve back for good, or keeps it as due.
+    fn refund(&mut self, key: AttemptKey, accepted: Accepted) -> Option<Outgoing> {
         let reason = "no manifest came by the offer's deadline; the charge was taken back".to_owned();
         let line = line(self.clock.now_ms(), key, &About::admitted(&accepted.admitted), Decision::Refunded, None, reason, 0);
         match self.book.refund(&self.store, &accepted.reserve, &line) {
             Ok((seq, record)) => {
                 tracing::info!(query = %key.query, attempt = key.attempt, "refunded");
-                vec![Outgoing::Refunded { query: key.query, attempt: key.attempt, seq, record }]
+                Some(Outgoing::Refunded { query: key.query, attempt: key.attempt, seq, record })
             }
             Err(error) => {
-                // It stays charged, and stays refundable as long as this process lives.
-                self.health.note(self.clock.now_ms(), format!("cannot refund {key}: {error}"));
-                let later = self.clock.now_ms().saturating_add(REFUND_RETRY_MS);
-                self.live.insert(key, Live::Accepted(Box::new(Accepted { manifest_deadline_ms: later, ..accepted })));
-                Vec::new()
+                let now_ms = self.clock.now_ms();
+                self.health.note(now_ms, format!("cannot refund {key}, it stays charged until that can be written: {error}"));
+                let retry_ms = now_ms.saturating_add(REFUND_RETRY_MS);
+                self.live.insert(key, Live::RefundDue { accepted: Box::new(accepted), retry_ms });
+                None
             }
         }
     }
@@ -325,7 +332,7 @@ impl Core {
 }
 
 /// How long after a refund that could not be written it is tried again, in milliseconds.
-const REFUND_RETRY_MS: u64 = 5_000;
+pub(super) const REFUND_RETRY_MS: u64 = 5_000;
 
 fn deadlines(offer: &Offer, now_ms: u64) -> Result<(), Refusal> {
     let in_order = now_ms < offer.reply_deadline_ms && offer.reply_deadline_ms <= offer.manifest_deadline_ms;

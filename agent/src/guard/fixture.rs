@@ -231,6 +231,22 @@ impl World {
         self.store.journal_tail(1).unwrap().pop().unwrap().1
     }
 
+    /// Lets the store grow by no page more, and fills the pages that it has: no further line of the journal fits.
+    pub(super) fn fill_the_disk(&self) {
+        self.limit(self.store.page_count().unwrap());
+        let line = JournalLine { time_ms: 0, reason: String::new(), sql: String::new(), ..self.last_line() };
+        while self.store.journal_append(&line).is_ok() {}
+    }
+
+    /// Lets the store grow again.
+    pub(super) fn make_room(&self) {
+        self.limit(self.store.page_count().unwrap() + 100);
+    }
+
+    fn limit(&self, pages: u32) {
+        self.store.run("limit", |tx| Ok(tx.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)).unwrap();
+    }
+
     pub(super) fn reads(&self) -> usize {
         self.engine.reads.load(Ordering::SeqCst)
     }

@@ -176,7 +176,10 @@ impl Guard {
             Ok(bound) => {
                 tokio::spawn(run::run(Arc::clone(self), Arc::new(*bound)));
             }
-            Err(outgoing) => self.tell_all(outgoing).await,
+            Err(outgoing) => {
+                self.remember_refunds(&outgoing);
+                self.tell_all(outgoing).await;
+            }
         }
     }
 
@@ -216,13 +219,17 @@ impl Guard {
 
     async fn refund_due(&self) {
         let refunds = self.with(Core::refund_due).await;
-        {
-            let mut untold = lock(&self.untold_refunds);
-            untold.extend(refunds.iter().cloned());
-            let surplus = untold.len().saturating_sub(MAX_UNTOLD_REFUNDS);
-            untold.drain(..surplus);
-        }
+        self.remember_refunds(&refunds);
         self.tell_all(refunds).await;
+    }
+
+    /// Keeps refunds until the log shows them: one that was written while the link was down is told on the next link of this process. What a
+    /// restart forgets stays charged at the coordinator, whose ledger is not the one that counts.
+    fn remember_refunds(&self, outgoing: &[Outgoing]) {
+        let mut untold = lock(&self.untold_refunds);
+        untold.extend(outgoing.iter().filter(|message| matches!(message, Outgoing::Refunded { .. })).cloned());
+        let surplus = untold.len().saturating_sub(MAX_UNTOLD_REFUNDS);
+        untold.drain(..surplus);
     }
 
     /// What `status` shows.

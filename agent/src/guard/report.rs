@@ -3,6 +3,7 @@
 use commun_domain::Document;
 use serde::{Deserialize, Serialize};
 
+use super::attempt::Live;
 use super::core::Core;
 use super::message::Outgoing;
 
@@ -51,6 +52,8 @@ pub struct Report {
     pub budgets: Vec<Budget>,
     /// Attempts alive.
     pub open_attempts: usize,
+    /// How many of them are over and wait for a refund that could not be written yet.
+    pub refunds_due: usize,
 }
 
 impl Core {
@@ -66,6 +69,7 @@ impl Core {
             accepted_permits: self.permits(),
             budgets: self.budgets(),
             open_attempts: self.live.len(),
+            refunds_due: self.live.values().filter(|live| matches!(live, Live::RefundDue { .. })).count(),
         }
     }
 
