@@ -5,6 +5,7 @@
 //! kept in a file, so that a restart does not forget it. An entry that cannot be read or breaks a rule is no such thing: it is stored,
 //! reported, and gives no trust.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use commun_domain::log::{LogEntry, MAX_ENTRY_BYTES};
@@ -15,6 +16,8 @@ use commun_tlog::checkpoint::Checkpoint;
 use commun_tlog::tree::{Frontier, leaf_hash};
 use commun_trust::{Pins, TrustState};
 use ed25519_dalek::VerifyingKey;
+
+use super::stop;
 
 /// Oldest newest checkpoint under which a manifest is answered, in seconds.
 pub(crate) const MAX_CHECKPOINT_AGE_S: u64 = 600;
@@ -79,7 +82,7 @@ impl Logbook {
             roots: vec![Hash32::from_bytes(Frontier::new().root())],
             verified: None,
             ahead: None,
-            stop: read_stop(&stop_file),
+            stop: stop::read(&stop_file),
             stop_file,
             last_invalid: None,
         };
@@ -210,12 +213,12 @@ impl Logbook {
     }
 
     fn stop(&mut self, reason: &str) -> LogFault {
-        let text = format!(
+        let mut text = format!(
             "STOPPED: {reason}. This agent answers nothing. Compare the log with the supervisor's, then delete {} and restart",
             self.stop_file.display()
         );
-        if let Err(error) = std::fs::write(&self.stop_file, &text) {
-            tracing::error!("cannot write {}: {error}", self.stop_file.display());
+        if let Err(error) = stop::write(&self.stop_file, &text) {
+            let _ = write!(text, ". That file could not be written ({error}): a restart would forget this, so do not restart before");
         }
         self.stop = Some(text.clone());
         LogFault::Stopped(text)
@@ -232,13 +235,5 @@ impl Logbook {
         }
         self.frontier.append(leaf_hash(bytes));
         self.roots.push(Hash32::from_bytes(self.frontier.root()));
-    }
-}
-
-fn read_stop(path: &Path) -> Option<String> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Some(text.trim().to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => Some(format!("STOPPED: {} cannot be read: {error}", path.display())),
     }
 }

@@ -10,6 +10,7 @@ mod logbook;
 mod message;
 mod report;
 mod run;
+mod stop;
 
 #[cfg(test)]
 mod fixture;

@@ -455,6 +455,17 @@ fn p6_another_root_stops_the_agent_and_a_restart_does_not_forget_it() {
 }
 
 #[test]
+fn p6_a_stop_whose_file_cannot_be_written_holds_in_this_process_and_says_so() {
+    let world = World::ready();
+    // Where the file is written before it is moved, something else stands.
+    std::fs::create_dir(world.folder.path().join("STOPPED.new")).unwrap();
+    let forked = world.note(4, Hash32::default());
+    let stopped = world.core(|core| core.checkpoint(&forked)).unwrap_err().to_string();
+    assert!(stopped.contains("a restart would forget this"), "{stopped}");
+    assert_eq!(refused(&world.offer(&signed_query(&question(1)))).0, WireCode::Unavailable);
+}
+
+#[test]
 fn p6_a_log_that_becomes_shorter_or_changes_stops_the_agent() {
     let world = World::ready();
     let shorter = world.note(3, world.core(|core| core.log.root_at(3)).unwrap());
