@@ -35,6 +35,13 @@ pub(crate) fn status(status: &Status) -> String {
         |(size, unix)| format!("checkpoint at {size}, {}", time_ms(unix.saturating_mul(1000))),
     );
     line("log", format!("{} entries, {checkpoint}", report.log_size));
+    if report.unreadable_entries > 0 {
+        let count = report.unreadable_entries;
+        line(
+            "unreadable entries",
+            format!("{count}: leaves of the log that change no trust here; is this agent older than the coordinator?"),
+        );
+    }
     if let Some((number, reason)) = &report.last_invalid_entry {
         line("invalid log entry", format!("{number}: {reason}"));
     }
@@ -90,11 +97,16 @@ mod tests {
     #[test]
     fn status_says_that_nothing_is_accepted_and_shows_budget_and_last_error() {
         let budget = Budget { domain: "d".into(), partition: "2011-01".into(), spent_rho_units: 1 << 39, cap_rho_units: Some(1 << 40) };
-        let report = Report { budgets: vec![budget], stopped: Some("a fork".into()), ..Report::default() };
+        let report = Report { budgets: vec![budget], stopped: Some("a fork".into()), unreadable_entries: 3, ..Report::default() };
         let shown = status(&Status { last_error_ms: Some(0), last_error: Some("no route".into()), report, ..Status::default() });
-        for part in
-            ["every question is refused", "d 2011-01: rho 0.5", "STOPPED", "1970-01-01 00:00:00 UTC: no route", "connected            no"]
-        {
+        for part in [
+            "every question is refused",
+            "unreadable entries   3",
+            "d 2011-01: rho 0.5",
+            "STOPPED",
+            "1970-01-01 00:00:00 UTC: no route",
+            "connected            no",
+        ] {
             assert!(shown.contains(part), "{part} in {shown}");
         }
     }

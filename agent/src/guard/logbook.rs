@@ -2,14 +2,13 @@
 //!
 //! A checkpoint with another root than the own one, a log that becomes shorter, or an entry that was different when it was read first, means
 //! that this agent is shown another log than others may be. That is a stop: nothing is answered until a person decides. The reason is
-//! kept in a file, so that a restart does not forget it. An entry that cannot be read or breaks a rule is no such thing: it is stored,
-//! reported, and gives no trust.
+//! kept in a file, so that a restart does not forget it. An entry that cannot be read or breaks a rule is no such thing: it is stored, a leaf
+//! of the tree, reported, and changes no trust.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use commun_domain::log::{LogEntry, MAX_ENTRY_BYTES};
-use commun_domain::signed::SignedDocument;
 use commun_domain::{Document, Hash32};
 use commun_store::{AgentStore, StoreError};
 use commun_tlog::checkpoint::Checkpoint;
@@ -226,12 +225,16 @@ impl Logbook {
 
     fn fold(&mut self, bytes: &[u8]) {
         let number = self.size();
-        // What cannot be read must be counted too. A bundle without content can be no bundle, so it is counted and changes nothing.
-        let unreadable = |_| LogEntry::Bundle(SignedDocument::default());
-        let entry = LogEntry::from_bytes(bytes).unwrap_or_else(unreadable);
-        if let Err(error) = self.state.apply(number, &entry) {
-            tracing::warn!(number, kind = entry.kind(), "a log entry counts for nothing: {error}");
-            self.last_invalid = Some((number, error.to_string()));
+        let counted = match LogEntry::from_bytes(bytes) {
+            Ok(entry) => self.state.apply(number, &entry).map_err(|error| format!("{}: {error}", entry.kind())),
+            // A leaf like any other, without a meaning. Not a stop: a later version's kind of entry must not silence an older agent.
+            Err(error) => self.state.skip(number).map_err(|error| error.to_string()).and(Err(format!(
+                "it cannot be read ({error}), so it changes no trust; update this agent if it is older than the coordinator"
+            ))),
+        };
+        if let Err(reason) = counted {
+            tracing::warn!(number, "a log entry counts for nothing: {reason}");
+            self.last_invalid = Some((number, reason));
         }
         self.frontier.append(leaf_hash(bytes));
         self.roots.push(Hash32::from_bytes(self.frontier.root()));

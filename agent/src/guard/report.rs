@@ -44,6 +44,8 @@ pub struct Report {
     pub checkpoint_unix: Option<u64>,
     /// Why nothing is answered any more.
     pub stopped: Option<String>,
+    /// Entries whose bytes this agent cannot read: leaves of the tree that change no trust.
+    pub unreadable_entries: u64,
     /// Number and reason of the last log entry that counts for nothing.
     pub last_invalid_entry: Option<(u64, String)>,
     /// Permits that the policy accepts.
@@ -65,6 +67,7 @@ impl Core {
             checkpoint_size: verified.map(|checkpoint| checkpoint.size),
             checkpoint_unix: verified.map(|checkpoint| checkpoint.time_unix),
             stopped: self.log.stopped().map(str::to_owned),
+            unreadable_entries: self.log.state().skipped(),
             last_invalid_entry: self.log.last_invalid().cloned(),
             accepted_permits: self.permits(),
             budgets: self.budgets(),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use commun_domain::attempt::{Accept, Manifest, decode_values};
+use commun_domain::log::LogEntry;
 use commun_domain::{Document, Hash32, Rho, WireCode};
 use commun_privacy::ledger::RecordKind;
 use commun_service::Faults;
@@ -141,7 +142,7 @@ fn p5_a_permit_that_one_officer_signed_twice_is_no_permit() {
     let world = World::with(Setup { accept: vec![permit.hash()], ..Setup::default() });
     let mut signed = signed_by(&permit, &[common::officer_key(1)]);
     signed.signatures.push(signed.signatures[0].clone());
-    world.log(&[commun_domain::log::LogEntry::Permit(signed)]);
+    world.log(&[LogEntry::Permit(signed)]);
     let query = commun_domain::query::Query { permit: permit.hash(), ..question(1) };
     assert_eq!(refused(&world.offer(&signed_query(&query))).0, WireCode::NotPermitted);
     assert!(world.core(|core| core.log.last_invalid().cloned()).is_some_and(|(number, _)| number == 4));
@@ -486,12 +487,23 @@ fn a_checkpoint_of_a_strangers_key_is_not_believed_and_stops_nothing() {
 #[test]
 fn an_unreadable_entry_is_stored_counted_and_gives_no_trust() {
     let world = World::ready();
-    world.core(|core| core.entries(4, &[b"what is this".to_vec()])).unwrap();
-    assert_eq!(world.core(|core| (core.log.size(), core.log.state().entries())), (5, 5));
+    let before = world.core(|core| core.log.state().clone());
+    // Of a kind that a later version writes, and broken: a permit whose end was cut off.
+    let mut later = LogEntry::Permit(signed_by(&common::permit(), &common::officers())).to_bytes();
+    let mut broken = later.clone();
+    later[4 + LogEntry::TAG.len()] = 200;
+    broken.pop();
+    world.core(|core| core.entries(4, &[later, broken])).unwrap();
+    let report = world.core(|core| core.report());
+    assert_eq!((report.log_size, report.unreadable_entries), (6, 2));
+    assert!(report.last_invalid_entry.is_some_and(|(number, reason)| number == 5 && reason.contains("cannot be read")));
+    let mut expected = before;
+    expected.skip_to(6).unwrap();
+    assert_eq!(world.core(|core| core.log.state().clone()), expected, "nothing but the count has changed");
     accepted(world.offer(&signed_query(&question(1))));
     let root = world.root();
     let world = world.restarted(Setup::default());
-    assert_eq!((world.root(), world.core(|core| core.log.size())), (root, 5));
+    assert_eq!((world.root(), world.core(|core| core.report().unreadable_entries)), (root, 2));
 }
 
 #[test]

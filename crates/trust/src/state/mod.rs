@@ -3,6 +3,10 @@
 //! Whoever holds the pin of trust bundle 1 and the same entries holds the same state: the fold looks at no clock and at nothing outside.
 //! An invalid entry changes nothing but the count of entries, and says why; it stays in the log, where everyone sees it.
 //!
+//! An entry whose bytes cannot be read here (of a kind that a later version writes, or broken) is skipped: it is a leaf of the tree like any
+//! other, it is counted, and it changes no trust. Why not a stop: then whoever writes the log could silence every older agent with one
+//! entry. The price: a later version's kind of entry that takes trust away must not be used before every agent can read it.
+//!
 //! A document stays accepted when a later bundle changes the officers: it was valid in its place in the log. Withdrawing one is an entry of
 //! its own kind (later work), never a silent effect. Whether a permit or roster is in force at a moment is asked in `admit` and `manifest`.
 
@@ -34,6 +38,7 @@ pub struct Pins {
 pub struct TrustState {
     pins: Pins,
     entries: u64,
+    skipped: u64,
     bundle: Option<(TrustBundle, Hash32)>,
     roster: Option<(Roster, Hash32)>,
     contracts: BTreeMap<Hash32, DataContract>,
@@ -48,6 +53,7 @@ impl TrustState {
         Self {
             pins,
             entries: 0,
+            skipped: 0,
             bundle: None,
             roster: None,
             contracts: BTreeMap::new(),
@@ -66,7 +72,7 @@ impl TrustState {
         if number != self.entries {
             return Err(TrustError::Order { expected: self.entries, found: number });
         }
-        self.entries += 1;
+        self.entries = self.entries.saturating_add(1);
         match entry {
             LogEntry::Bundle(signed) => {
                 let bundle = match &self.bundle {
@@ -107,6 +113,31 @@ impl TrustState {
         Ok(())
     }
 
+    /// Counts the next entry without a meaning, because its bytes cannot be read here. It changes no trust.
+    ///
+    /// # Errors
+    /// [`TrustError::Order`], which is the caller's own fault; nothing was counted.
+    pub fn skip(&mut self, number: u64) -> Result<(), TrustError> {
+        if number != self.entries {
+            return Err(TrustError::Order { expected: self.entries, found: number });
+        }
+        self.entries = self.entries.saturating_add(1);
+        self.skipped = self.skipped.saturating_add(1);
+        Ok(())
+    }
+
+    /// Counts every entry before `number` without a meaning, because the caller was not given them: a catalog holds some entries of the
+    /// log. What they would have changed is missing, so the state is one for reading, not one for answering.
+    ///
+    /// # Errors
+    /// [`TrustError::Order`] when `number` was counted already; nothing was counted.
+    pub fn skip_to(&mut self, number: u64) -> Result<(), TrustError> {
+        let missing = number.checked_sub(self.entries).ok_or(TrustError::Order { expected: self.entries, found: number })?;
+        self.entries = number;
+        self.skipped = self.skipped.saturating_add(missing);
+        Ok(())
+    }
+
     fn trusted(&self) -> Result<&TrustBundle, TrustError> {
         self.bundle().ok_or(TrustError::NoBundle)
     }
@@ -114,6 +145,11 @@ impl TrustState {
     /// How many entries were counted: the number of the next one.
     pub fn entries(&self) -> u64 {
         self.entries
+    }
+
+    /// How many of them were skipped: leaves of the tree whose meaning is not known here.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// The trust bundle in force.

@@ -322,3 +322,32 @@ fn entries_are_taken_once_and_in_order_and_a_refused_one_is_counted() {
     assert_eq!(log.state.apply(4, &good), Ok(()));
     assert_eq!(log.state.permits().count(), 1);
 }
+
+#[test]
+fn a_skipped_entry_is_counted_and_changes_no_trust() {
+    let mut log = Log::with_contract();
+    let before = log.state.clone();
+    for number in [2, 4] {
+        assert_eq!(log.state.skip(number), Err(TrustError::Order { expected: 3, found: number }));
+    }
+    assert_eq!(log.state, before);
+    assert_eq!(log.state.skip(3), Ok(()));
+    assert_eq!((log.state.entries(), log.state.skipped()), (4, 1));
+    assert_eq!(everything(&log.state).replace("skipped: 1", "skipped: 0"), everything(&before));
+    // What comes after it is folded in its own place.
+    assert_eq!(log.state.apply(4, &LogEntry::Permit(signed_by(&permit(), &officers()))), Ok(()));
+}
+
+#[test]
+fn entries_that_were_not_given_are_skipped_up_to_the_next_one_and_never_backwards() {
+    let mut log = Log::with_contract();
+    assert_eq!(log.state.skip_to(3), Ok(()));
+    assert_eq!(log.state.skip_to(7), Ok(()));
+    assert_eq!((log.state.entries(), log.state.skipped()), (7, 4));
+    assert_eq!(log.state.skip_to(6), Err(TrustError::Order { expected: 7, found: 6 }));
+    assert_eq!(log.state.apply(7, &LogEntry::Permit(signed_by(&permit(), &officers()))), Ok(()));
+    // However far the other side says that the next one is.
+    assert_eq!(log.state.skip_to(u64::MAX), Ok(()));
+    assert_eq!(log.state.skip(u64::MAX), Ok(()));
+    assert_eq!(log.state.permits().count(), 1);
+}
