@@ -351,3 +351,52 @@ fn entries_that_were_not_given_are_skipped_up_to_the_next_one_and_never_backward
     assert_eq!(log.state.skip(u64::MAX), Ok(()));
     assert_eq!(log.state.permits().count(), 1);
 }
+
+/// The same signatures, those of one document put under another key's id or over another document.
+fn copied(from: &SignedDocument, onto: &impl Document) -> SignedDocument {
+    SignedDocument { signatures: from.signatures.clone(), ..SignedDocument::unsigned(onto) }
+}
+
+#[test]
+fn p5_one_officers_signature_is_no_second_one_under_another_officers_key_id() {
+    let second = public_key(&officer_key(2)).id();
+    let cases: [(&Log, SignedDocument, fn(SignedDocument) -> LogEntry); 2] = [
+        (&Log::with_roster(), signed_by(&contract(), &[officer_key(1)]), LogEntry::Contract),
+        (&Log::with_contract(), signed_by(&permit(), &[officer_key(1)]), LogEntry::Permit),
+    ];
+    for (log, one, entry) in cases {
+        let mut renamed = one.clone();
+        renamed.signatures.push(one.signatures[0].clone());
+        renamed.signatures[1].key = second;
+        assert_eq!(refused(log, &entry(renamed)), TrustError::Signature(SignError::Invalid(second)));
+        // Nor under the id of a key that is no officer's, nor three times.
+        let mut strange = one.clone();
+        strange.signatures.extend([one.signatures[0].clone(), one.signatures[0].clone(), one.signatures[0].clone()]);
+        strange.signatures[3].key = public_key(&stranger_key()).id();
+        assert!(matches!(refused(log, &entry(strange)), TrustError::Officers { needed: 2, found: 1, .. }));
+    }
+}
+
+#[test]
+fn p5_signatures_over_a_data_contract_sign_no_permit_and_the_other_way_round() {
+    let by_contract = signed_by(&contract(), &officers());
+    let by_permit = signed_by(&permit(), &officers());
+    let first = public_key(&officer_key(1)).id();
+    let invalid = TrustError::Signature(SignError::Invalid(first));
+    assert_eq!(refused(&Log::with_contract(), &LogEntry::Permit(copied(&by_contract, &permit()))), invalid);
+    assert_eq!(refused(&Log::with_roster(), &LogEntry::Contract(copied(&by_permit, &contract()))), invalid);
+    // Also where nothing but the tag differs: the same fields, signed as a document of another kind.
+    let fields = permit().to_bytes().split_off(tag_len::<Permit>());
+    let mut other = SignedDocument::unsigned(&contract());
+    other.bytes.0.truncate(tag_len::<DataContract>());
+    other.bytes.0.extend_from_slice(&fields);
+    for key in officers() {
+        commun_trust::sign(&mut other, &key).unwrap();
+    }
+    assert_eq!(refused(&Log::with_contract(), &LogEntry::Permit(copied(&other, &permit()))), invalid);
+}
+
+/// Length of the tag at the start of a document's bytes.
+fn tag_len<D: Document>() -> usize {
+    4 + D::TAG.len()
+}
