@@ -1,6 +1,7 @@
 //! What the link and the guard leave for `status`: connected since when, the difference of clocks, the last error in full.
 //!
-//! It stays on this machine: the status socket is the only reader.
+//! It stays in this process: the status socket, of mode 0600, is the only reader. That is why an error's detail, which may quote data, may be
+//! here and in no file.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

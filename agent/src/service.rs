@@ -38,7 +38,17 @@ impl Ready {
 /// Runs until a signal; returns the exit code.
 pub(crate) fn run(ready: Ready, faults: Faults) -> u8 {
     init_tracing(NAME);
+    hide_texts_of_panics();
     run_service(NAME, |shutdown| serve(ready, faults, shutdown))
+}
+
+/// A panic's text may quote data, and the program's log may leave this machine. So the log names the place in the program only; the task's
+/// end carries the text to the holder's status.
+fn hide_texts_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        tracing::error!("a fault of the program at {place}");
+    }));
 }
 
 async fn serve(ready: Ready, faults: Faults, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -76,4 +86,32 @@ async fn serve(ready: Ready, faults: Faults, shutdown: Shutdown) -> anyhow::Resu
     // The next start makes a new one; a command meanwhile says "no agent is running".
     let _ = std::fs::remove_file(&socket);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+    use super::*;
+
+    /// Set in the child that the test starts.
+    const CHILD: &str = "COMMUN_AGENT_TEST_CHILD";
+
+    #[test]
+    fn p9_a_panic_is_logged_by_its_place_without_its_text() {
+        if std::env::var_os(CHILD).is_some() {
+            init_tracing(NAME);
+            hide_texts_of_panics();
+            assert!(std::panic::catch_unwind(|| panic!("a row of subscriber-4711")).is_err());
+            return;
+        }
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "service::tests::p9_a_panic_is_logged_by_its_place_without_its_text", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("a fault of the program at") && said.contains("service.rs"), "{said}");
+        assert!(!said.contains("subscriber-4711"), "{said}");
+    }
 }

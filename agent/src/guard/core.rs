@@ -90,7 +90,7 @@ impl Core {
         }
         if let Some(reason) = self.log.stopped() {
             let public = "this holder's agent has stopped answering until a person at the holder decides";
-            return Err(Refused::now(Failure { code: WireCode::Unavailable, public: public.to_owned(), local: reason.to_owned() }));
+            return Err(Refused::now(Failure { local: reason.to_owned(), ..refusal_failure(WireCode::Unavailable, public) }));
         }
         deadlines(offer, now_ms)?;
         if self.live.len() >= MAX_OPEN_ATTEMPTS {
@@ -129,6 +129,7 @@ impl Core {
                 "the policy does not list this permit ({}, {}); to accept it, add \"{}\" to accept_permits under [policy] and restart the agent",
                 admitted.permit.reference, admitted.permit.purpose, admitted.permit_hash
             ),
+            detail: None,
         }))
     }
 
@@ -157,7 +158,7 @@ impl Core {
     fn refuse(&mut self, key: AttemptKey, about: &About, refused: &Refused) -> Option<Outgoing> {
         let failure = &refused.failure;
         tracing::info!(query = %key.query, attempt = key.attempt, code = %failure.code, "refused");
-        self.health.note(self.clock.now_ms(), format!("refused {key}: {}: {}", failure.code, failure.local));
+        self.health.note(self.clock.now_ms(), format!("refused {key}: {}", failure.for_status()));
         let now_ms = self.clock.now_ms();
         let line = line(now_ms, key, about, Decision::Refused, Some(failure.code), failure.local.clone(), 0);
         // A known attempt keeps the state that it has.
@@ -234,7 +235,7 @@ impl Core {
         let Some(Live::Bound(about)) = self.live.remove(&key) else { return None };
         tracing::warn!(query = %key.query, attempt = key.attempt, code = %failure.code, "failed");
         let now_ms = self.clock.now_ms();
-        self.health.note(now_ms, format!("failed {key}: {}: {}", failure.code, failure.local));
+        self.health.note(now_ms, format!("failed {key}: {}", failure.for_status()));
         let line = line(now_ms, key, &about, Decision::Failed, Some(failure.code), failure.local.clone(), 0);
         self.noted(self.store.attempt_end(&line));
         Some(failed(key, failure.code, &failure.public))

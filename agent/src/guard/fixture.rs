@@ -59,14 +59,22 @@ pub(super) struct FixedEngine {
     pub(super) reads: AtomicUsize,
     pub(super) takes: Duration,
     pub(super) panics: bool,
+    pub(super) fails: bool,
 }
+
+/// A value of the data, which an error quotes.
+pub(super) const DATUM: &str = "subscriber-4711";
 
 impl Engine for FixedEngine {
     fn evaluate<'a>(&'a self, _: &'a PrivatePlan, _: &'a QueryId, _: &'a DataContract) -> BoxFuture<'a, Result<Cells, EngineError>> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             tokio::time::sleep(self.takes).await;
-            assert!(!self.panics, "a fault of the engine that holds 4711");
+            assert!(!self.panics, "a fault of the engine that holds {DATUM}");
+            if self.fails {
+                let message = format!("line 3: {DATUM} is no number");
+                return Err(EngineError::Source { source_name: "subscribers".to_owned(), message });
+            }
             Ok(Cells { outputs: vec![vec![EXACT; CELLS]] })
         })
     }
@@ -88,12 +96,20 @@ pub(super) struct Setup {
     pub(super) faults: Faults,
     pub(super) takes: Duration,
     pub(super) panics: bool,
+    pub(super) fails: bool,
     pub(super) max_pages: Option<u32>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { accept: vec![common::permit().hash()], faults: Faults::none(), takes: Duration::ZERO, panics: false, max_pages: None }
+        Self {
+            accept: vec![common::permit().hash()],
+            faults: Faults::none(),
+            takes: Duration::ZERO,
+            panics: false,
+            fails: false,
+            max_pages: None,
+        }
     }
 }
 
@@ -116,7 +132,7 @@ impl World {
 
     fn start(folder: tempfile::TempDir, setup: Setup) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(NOW_MS)));
-        let engine = Arc::new(FixedEngine { reads: AtomicUsize::new(0), takes: setup.takes, panics: setup.panics });
+        let engine = Arc::new(FixedEngine { reads: AtomicUsize::new(0), takes: setup.takes, panics: setup.panics, fails: setup.fails });
         let health = Arc::new(Health::default());
         let options = StoreOptions { max_pages: setup.max_pages };
         let store = Arc::new(AgentStore::open(&folder.path().join("agent.sqlite"), options).unwrap());

@@ -1,7 +1,8 @@
-//! What the guard hears and says, and the two halves of every refusal: what everyone may read, and what stays at the holder.
+//! What the guard hears and says, and the parts of every refusal: what everyone may read, and what stays at the holder.
 //!
 //! A public text is made from the question, the permit, the policy and the ledger; a local one may say more and goes to the journal and to
-//! `status` only. They are separate fields, so that the local half cannot be sent by accident.
+//! `status` only. Neither is made from data: what may quote data is a [`Detail`], which is kept in memory for `status` and written nowhere.
+//! They are separate fields, so that one cannot be sent or stored in place of another by accident.
 
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Hash32, QueryId, Refusal, WireCode};
@@ -75,14 +76,40 @@ pub(crate) struct Failure {
     pub(crate) code: WireCode,
     /// For everyone; never made from data.
     pub(crate) public: String,
-    /// For the holder's own journal and status.
+    /// For the holder's own journal and status; never made from data.
     pub(crate) local: String,
+    /// For the holder's own status.
+    pub(crate) detail: Option<Detail>,
+}
+
+/// A text that may quote data: `Debug` hides it, and there is no `Display`.
+#[derive(Clone)]
+pub(crate) struct Detail(String);
+
+impl Detail {
+    pub(super) fn new(text: impl std::fmt::Display) -> Self {
+        Self(text.to_string())
+    }
+}
+
+impl std::fmt::Debug for Detail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Detail(hidden)")
+    }
+}
+
+impl Failure {
+    /// All that is known, for `status`, which keeps it in memory.
+    pub(super) fn for_status(&self) -> String {
+        let detail = self.detail.as_ref().map(|detail| format!(": {}", detail.0)).unwrap_or_default();
+        format!("{}: {}{detail}", self.code, self.local)
+    }
 }
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let local = format!("{} ({})", refusal.message, refusal.hint);
-        Self { code: refusal.code, public: refusal.message, local }
+        Self { code: refusal.code, public: refusal.message, local, detail: None }
     }
 }
 
@@ -112,12 +139,13 @@ impl From<Refusal> for Refused {
 }
 
 pub(super) fn refusal_failure(code: WireCode, message: &str) -> Failure {
-    Failure { code, public: message.to_owned(), local: message.to_owned() }
+    Failure { code, public: message.to_owned(), local: message.to_owned(), detail: None }
 }
 
 /// A fault of this machine: others learn only that there is one.
 pub(super) fn local_fault(error: &dyn std::fmt::Display) -> Failure {
-    Failure { code: WireCode::Unavailable, public: "this holder's store cannot take the query now".to_owned(), local: error.to_string() }
+    let public = "this holder's store cannot take the query now".to_owned();
+    Failure { code: WireCode::Unavailable, public, local: error.to_string(), detail: None }
 }
 
 pub(super) fn failed(key: AttemptKey, code: WireCode, message: &str) -> Outgoing {

@@ -14,14 +14,14 @@ use commun_domain::encoding::sha256;
 use commun_engine::{Cells, EngineError};
 
 use super::attempt::Bound;
-use super::message::{Failure, Outgoing};
+use super::message::{Detail, Failure, Outgoing, refusal_failure};
 use super::{Guard, lock};
 
 /// Longest wait for the log entries and the checkpoint that a manifest names, if they come after it.
 const LOG_WAIT: Duration = Duration::from_secs(10);
 
 /// What is told of any fault in reading or computing. One text for all: which fault it was may depend on the data.
-const NO_ANSWER: &str = "the holder could not compute an answer; its engineer finds the reason in the agent's journal";
+const NO_ANSWER: &str = "the holder could not compute an answer; its engineer finds the reason in the agent's journal and status";
 
 /// Works on one attempt until it has ended.
 pub(super) async fn run(guard: Arc<Guard>, bound: Arc<Bound>) {
@@ -31,7 +31,8 @@ pub(super) async fn run(guard: Arc<Guard>, bound: Arc<Bound>) {
         let (guard, bound) = (guard.clone(), bound.clone());
         async move { answer(&guard, &bound).await }
     });
-    let answered = worker.await.unwrap_or_else(|error| Err(failure_here(format!("the work on the attempt stopped: {error}"))));
+    let answered =
+        worker.await.unwrap_or_else(|error| Err(failure_here("the work on the attempt stopped by a fault of the program", error)));
     match answered {
         Ok(Some(answer)) => {
             guard.tell(answer).await;
@@ -51,7 +52,7 @@ async fn answer(guard: &Guard, bound: &Arc<Bound>) -> Result<Option<Outgoing>, F
     let key = bound.key();
     wait_for_log(guard, bound).await;
     checked(guard, bound).await?;
-    let late = || failure(WireCode::Unavailable, "the deadline passed before the answer was ready");
+    let late = || refusal_failure(WireCode::Unavailable, "the deadline passed before the answer was ready");
     let deadline_ms = bound.manifest.deadline_ms;
 
     let turn = tokio::time::timeout(until(guard, deadline_ms), guard.reading.acquire()).await;
@@ -67,8 +68,8 @@ async fn answer(guard: &Guard, bound: &Arc<Bound>) -> Result<Option<Outgoing>, F
     let noise = bound.admitted.noise.clone();
     let drawn = tokio::task::spawn_blocking(move || commun_engine::release(&cells, &noise)).await;
     let values = drawn
-        .map_err(|error| failure_here(format!("drawing noise stopped: {error}")))?
-        .map_err(|error| failure_here(format!("no noise: {error}")))?;
+        .map_err(|error| failure_here("drawing noise stopped by a fault of the program", error))?
+        .map_err(|error| failure_here("the noise could not be drawn", error))?;
     guard.faults.at("agent.after_release");
 
     tokio::time::sleep(until(guard, bound.manifest.slot_ms)).await;
@@ -99,17 +100,12 @@ async fn evaluate(guard: &Guard, bound: &Bound) -> Result<Cells, Failure> {
         Poll::Ready(cells) => cells,
         Poll::Pending => reading.await,
     };
-    let cells = cells.map_err(|error| {
-        failure_here(match &error {
-            EngineError::Execution { detail } => format!("{error}: {}", detail.expose_locally()),
-            other => other.to_string(),
-        })
-    })?;
+    let cells = cells.map_err(|error| engine_failure(&error))?;
     let shape = |output: &Vec<i128>| u64::try_from(output.len()) == Ok(bound.manifest.cells);
     if cells.outputs.len() == admitted.plan.outputs.len() && cells.outputs.iter().all(shape) {
         Ok(cells)
     } else {
-        Err(failure_here("the engine gave another shape than the plan's".to_owned()))
+        Err(failure_here("the engine gave another shape than the plan's", "a fault of the program"))
     }
 }
 
@@ -136,12 +132,23 @@ fn until(guard: &Guard, time_ms: u64) -> Duration {
     Duration::from_millis(time_ms.saturating_sub(guard.clock.now_ms()))
 }
 
-fn failure(code: WireCode, message: &str) -> Failure {
-    Failure { code, public: message.to_owned(), local: message.to_owned() }
+/// A fault on this machine. Its class may be written down; its detail may quote data.
+fn failure_here(class: &str, detail: impl std::fmt::Display) -> Failure {
+    Failure { code: WireCode::Internal, public: NO_ANSWER.to_owned(), local: class.to_owned(), detail: Some(Detail::new(detail)) }
 }
 
-fn failure_here(local: String) -> Failure {
-    Failure { code: WireCode::Internal, public: NO_ANSWER.to_owned(), local }
+/// The class of an engine's fault, with names that the holder's binding and the data contract give. What the engine itself says of a file, a
+/// type or a value may come from the data, and is detail.
+fn engine_failure(error: &EngineError) -> Failure {
+    match error {
+        EngineError::Source { source_name, .. } => failure_here(&format!("the source \"{source_name}\" cannot be read"), error),
+        EngineError::Binding(_) => failure_here("the binding does not fit the data contract or the files", error),
+        EngineError::ColumnType { table, column, .. } => {
+            failure_here(&format!("table {table}, column {column}: the binding gives another type than the data contract wants"), error)
+        }
+        EngineError::Execution { detail } => failure_here("reading or computing failed", detail.expose_locally()),
+        other @ EngineError::Plan(_) => failure_here("the plan does not fit the data contract", other),
+    }
 }
 
 impl Guard {

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::core::{Core, MAX_OPEN_ATTEMPTS, REFUND_RETRY_MS};
 use super::fixture::common::{self, signed_by, signed_query};
-use super::fixture::{CELLS, EXACT, MANIFEST_MS, NOW_MS, Setup, World, accepted, cheap, offer, question, refused};
+use super::fixture::{CELLS, DATUM, EXACT, MANIFEST_MS, NOW_MS, Setup, World, accepted, cheap, offer, question, refused};
 use super::lock;
 use super::message::{Offer, Outgoing};
 
@@ -375,18 +375,40 @@ async fn p6_a_checkpoint_that_is_not_of_now_is_not_answered_under() {
     assert_eq!(world.reads(), 0);
 }
 
-#[tokio::test]
-async fn p9_a_panic_while_reading_ends_the_attempt_charged_and_tells_nothing_of_it() {
-    let world = World::with(Setup { panics: true, ..Setup::default() });
+/// The world's question is asked of an engine that cannot answer it. Nothing that is sent or written may hold what its error quotes.
+async fn ends_without_an_answer(setup: Setup, class: &str) {
+    let world = World::with(setup);
     let manifest = world.manifest(&question(1));
     let mut link = world.link().await;
     world.guard.manifest(manifest.to_bytes()).await;
     let Outgoing::Failed { code, message, .. } = next(&mut link).await else { panic!("no failure") };
     assert_eq!(code, WireCode::Internal);
-    assert!(!message.contains("4711") && !message.contains("panic"), "{message}");
-    assert_eq!(world.last_line().decision, Decision::Failed);
+    assert!(!message.contains(DATUM) && !message.contains("panic") && !message.contains(class), "{message}");
+    let line = world.last_line();
+    assert_eq!(line.decision, Decision::Failed);
+    assert!(line.reason.contains(class) && !line.reason.contains(DATUM), "{}", line.reason);
     assert!(world.store.open_attempts().unwrap().is_empty());
     assert!(world.spent() > Rho::ZERO);
+    // The engineer is told all of it, as long as this process lives.
+    let told = world.health.state().last_error.unwrap().1;
+    assert!(told.contains(class) && told.contains(DATUM), "{told}");
+    // No file of the state folder has it.
+    for file in std::fs::read_dir(world.folder.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(DATUM.len()).any(|window| window == DATUM.as_bytes()));
+    }
+    let world = world.restarted(Setup::default());
+    assert_eq!(world.health.state().last_error, None);
+}
+
+#[tokio::test]
+async fn p9_a_panic_while_reading_ends_the_attempt_charged_and_tells_nothing_of_it() {
+    ends_without_an_answer(Setup { panics: true, ..Setup::default() }, "a fault of the program").await;
+}
+
+#[tokio::test]
+async fn p9_a_fault_in_reading_is_journaled_by_its_class_and_told_in_full_to_the_status_only() {
+    ends_without_an_answer(Setup { fails: true, ..Setup::default() }, "the source \"subscribers\" cannot be read").await;
 }
 
 #[tokio::test]

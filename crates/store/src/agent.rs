@@ -1,6 +1,7 @@
 //! The agent's own tables: the journal of what it was asked, and the attempts that it knows.
 //!
-//! The journal is for whoever runs the holder's side. It holds nothing that comes from data.
+//! The journal is for whoever runs the holder's side. It holds nothing that comes from data: of a
+//! fault in reading the agent journals the class, never what the query engine says of it.
 //!
 //! The atomic rule (P8): a decision is one transaction with everything that it changes, its line of the journal too. So there is no RESERVE
 //! that the journal does not show, and nothing has to be undone when a part of a decision cannot be written.
@@ -62,7 +63,7 @@ pub struct JournalLine {
     pub decision: Decision,
     /// Stable code of a refusal or failure.
     pub code: Option<WireCode>,
-    /// Reason in words, never from data.
+    /// Reason in words, never from data; of a fault in reading or computing its class only.
     pub reason: String,
     /// Bytes of answer that left the agent.
     pub bytes_sent: u64,
