@@ -1,11 +1,10 @@
 //! The Rust client: one authenticated channel to the coordinator, and what it may be asked.
 //!
-//! The client trusts the coordinator with nothing that it can check itself: trust bundles, rosters, data contracts and permits of the
-//! catalog are folded from the pin in the profile, a question is admitted here before it is sent, and an answer is read with the
+//! The client trusts the coordinator with nothing that it can check itself: the entries of the catalog are folded from the pin in the
+//! profile, a question is admitted here before it is sent, and an answer is read with the
 //! plan that this side compiled.
 
 use commun_domain::clock::{Clock, SystemClock};
-use commun_domain::log::LogEntry;
 use commun_domain::release::ResultRelease;
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Document, Hash32, Refusal, WireCode};
@@ -15,14 +14,12 @@ use commun_proto::v1::supervision_client::SupervisionClient;
 use commun_proto::v1::{CatalogRequest, ExplainReply, ExplainRequest, Progress, PublishRequest, StatusReply, StatusRequest, SubmitRequest};
 use commun_proto::{MAX_MESSAGE_BYTES, convert, status};
 use commun_trust::admit::{Admitted, admit};
-use commun_trust::state::{Pins, TrustState};
+use commun_trust::state::TrustState;
 use tonic::transport::Channel;
 
+use crate::catalog;
 use crate::error::CliError;
 use crate::profile::Profile;
-
-/// Makes a log entry of a signed document.
-type EntryKind = fn(SignedDocument) -> LogEntry;
 
 /// A connection to the coordinator.
 #[derive(Debug)]
@@ -66,34 +63,7 @@ impl Client {
     /// The catalog, folded from the pin: what does not follow from it is left out, with the reason.
     pub async fn catalog(&self) -> Result<(TrustState, Vec<String>), CliError> {
         let reply = self.agency().catalog(CatalogRequest {}).await.map_err(|s| status::from_status(&s))?.into_inner();
-        let mut state = TrustState::new(Pins { bundle: self.bundle });
-        let mut ignored = Vec::new();
-        let kinds: [(Vec<Vec<u8>>, EntryKind); 4] = [
-            (reply.bundles, LogEntry::Bundle),
-            (reply.rosters, LogEntry::Roster),
-            (reply.contracts, LogEntry::Contract),
-            (reply.permits, LogEntry::Permit),
-        ];
-        let mut number = 0;
-        for (documents, entry) in kinds {
-            for bytes in documents {
-                let document = convert::document::<SignedDocument>("catalog", &bytes).map_err(Refusal::from)?;
-                let entry = entry(document);
-                if let Err(error) = state.apply(number, &entry) {
-                    ignored.push(format!("{} not accepted: {error}", entry.kind()));
-                }
-                number += 1;
-            }
-        }
-        if state.bundle().is_none() {
-            return Err(Refusal::new(
-                WireCode::NotPermitted,
-                "the coordinator's trust bundle is not the one pinned in the profile",
-                "compare pins.bundle_sha256 with the supervisor's pins.toml; if it is right, this is not the coordinator that it should be",
-            )
-            .into());
-        }
-        Ok((state, ignored))
+        Ok(catalog::fold(self.bundle, reply)?)
     }
 
     /// Admits a signed question by this side's own rules, as coordinator and agents will.

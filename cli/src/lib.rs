@@ -5,6 +5,7 @@
 //! and shows what officers sign.
 
 pub mod args;
+mod catalog;
 pub mod client;
 pub mod documents;
 pub mod error;

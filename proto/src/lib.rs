@@ -27,5 +27,11 @@ pub const MAX_ENTRIES_PER_MESSAGE: usize = 256;
 /// Most bytes of log entries in one `Entries` message or `Log` reply, unless one entry alone is larger.
 pub const MAX_ENTRIES_BYTES_PER_MESSAGE: usize = 4 << 20;
 
+/// Most log entries in one catalog.
+pub const MAX_CATALOG_ENTRIES: usize = 4096;
+
+/// Most bytes of log entries in one catalog: a message with room for its numbers.
+pub const MAX_CATALOG_BYTES: usize = 12 << 20;
+
 /// Version of the link protocol that `Hello` states.
 pub const LINK_VERSION: u32 = 1;

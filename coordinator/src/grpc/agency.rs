@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use commun_domain::signed::SignedDocument;
-use commun_domain::{Document, Refusal, WireCode};
+use commun_domain::{Refusal, WireCode};
 use commun_proto::status::{refusal_to_bytes, to_status};
 use commun_proto::v1;
 use futures::{Stream, StreamExt};
@@ -36,14 +35,8 @@ impl v1::agency_server::Agency for Handler {
 
     async fn catalog(&self, request: Request<v1::CatalogRequest>) -> Result<Response<v1::CatalogReply>, Status> {
         let agency = agency_of(&peer(&request)?)?;
-        let catalog = call(&self.app, move |app| Ok(app.catalog(&agency))).await?;
-        let bytes = |documents: &[SignedDocument]| documents.iter().map(Document::to_bytes).collect();
-        Ok(Response::new(v1::CatalogReply {
-            contracts: bytes(&catalog.contracts),
-            permits: bytes(&catalog.permits),
-            bundles: bytes(&catalog.bundles),
-            rosters: bytes(&catalog.rosters),
-        }))
+        let (numbers, entries) = call(&self.app, move |app| app.catalog(&agency)).await?.into_iter().unzip();
+        Ok(Response::new(v1::CatalogReply { entries, numbers }))
     }
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainReply>, Status> {

@@ -35,11 +35,10 @@ impl Published {
         self.0.get(hash).map(|(number, _)| *number)
     }
 
-    /// Documents chosen by hash and tag, in the order of the log.
-    pub fn select(&self, choose: impl Fn(&Hash32, &str) -> bool) -> Vec<SignedDocument> {
+    /// Entries of the documents chosen by hash and tag, canonical bytes by number, which is the order of the log.
+    pub fn entries(&self, choose: impl Fn(&Hash32, &str) -> bool) -> BTreeMap<u64, Vec<u8>> {
         let chosen = self.0.iter().filter(|(hash, (_, document))| tag_of(&document.bytes.0).is_some_and(|tag| choose(hash, tag)));
-        let by_number: BTreeMap<u64, &SignedDocument> = chosen.map(|(_, (number, document))| (*number, document)).collect();
-        by_number.into_values().cloned().collect()
+        chosen.filter_map(|(_, (number, document))| Some((*number, entry_of(document)?.to_bytes()))).collect()
     }
 }
 

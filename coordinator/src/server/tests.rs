@@ -87,7 +87,8 @@ async fn each_role_reaches_its_own_calls_only() {
     with_coordinator(&config, async |address| {
         let agency = connect(folder, "agencies/statbel/analyst", &address).await;
         let catalog = AgencyClient::new(agency.clone()).catalog(v1::CatalogRequest {}).await.unwrap().into_inner();
-        assert_eq!((catalog.bundles.len(), catalog.rosters.len(), catalog.permits.len()), (1, 1, 0));
+        let kinds: Vec<&str> = catalog.entries.iter().map(|bytes| LogEntry::from_bytes(bytes).unwrap().kind()).collect();
+        assert_eq!((kinds, catalog.numbers), (vec!["bundle", "roster"], vec![0, 1]));
         let denied = SupervisionClient::new(agency).status(v1::StatusRequest {}).await.unwrap_err();
         assert_eq!(from_status(&denied).code, WireCode::NotPermitted);
         assert!(from_status(&denied).hint.contains("officer or operator"));

@@ -1,6 +1,8 @@
 //! What is decided before anybody is asked: known queries, stored releases, budgets, limits, and the free calls.
 
 use commun_domain::Refusal;
+use commun_domain::bundle::TrustBundle;
+use commun_domain::contract::DataContract;
 
 use super::*;
 
@@ -178,8 +180,29 @@ async fn a_document_is_published_once_and_only_when_the_trust_in_force_accepts_i
     assert_eq!(app.publish(&question(1)).unwrap_err().code, WireCode::NotPermitted);
     assert_eq!(app.log.head().size, 3);
     app.publish(&permit).unwrap();
-    let catalog = app.catalog("statistics");
-    assert_eq!((catalog.contracts, catalog.permits), (vec![contract], vec![permit]));
-    assert_eq!((catalog.bundles, catalog.rosters), (vec![bundle], vec![roster]));
-    assert!(app.catalog("press").permits.is_empty());
+    let numbers = |agency| app.catalog(agency).unwrap().into_keys().collect::<Vec<_>>();
+    assert_eq!(numbers("statistics"), [0, 1, 2, 3]);
+    assert_eq!(numbers("press"), [0, 1, 2], "a permit is its own agency's");
+}
+
+#[tokio::test]
+async fn the_catalog_is_the_logs_own_entries_in_its_order_without_what_no_client_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = ready(folder.path(), Faults::none());
+    three(&app, [Script::Answers; 3]);
+    // Entries 4 and 5: an attempt and its release, which are in no catalog.
+    ask(&app, &question(1)).await.unwrap();
+    for (version, entry) in [(2, 6), (3, 7)] {
+        let contract = DataContract { version, ..common::contract() };
+        assert_eq!(app.publish(&common::signed_by(&contract, &common::officers())).unwrap().0, entry);
+    }
+    let next = TrustBundle { version: 2, previous: Some(common::bundle().hash()), ..common::bundle() };
+    let signers = [common::root_key(), common::officer_key(1), common::officer_key(2)];
+    assert_eq!(app.publish(&common::signed_by(&next, &signers)).unwrap().0, 8);
+    let catalog = app.catalog("statistics").unwrap();
+    // Not contract version 2, which no permit names and which is not the newest.
+    assert_eq!(catalog.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3, 7, 8]);
+    for (number, bytes) in &catalog {
+        assert_eq!(app.log.entries(*number, 1).unwrap()[0].bytes, *bytes, "entry {number} is not the log's own");
+    }
 }
