@@ -7,6 +7,7 @@
 
 mod attacks;
 mod bad_input;
+mod bundles;
 mod certificates;
 mod faults;
 mod faults_page;
