@@ -352,7 +352,10 @@ fn entries_that_were_not_given_are_skipped_up_to_the_next_one_and_never_backward
     assert_eq!(log.state.permits().count(), 1);
 }
 
-/// The same signatures, those of one document put under another key's id or over another document.
+/// Makes a log entry of a signed document.
+type EntryOf = fn(SignedDocument) -> LogEntry;
+
+/// The signatures of one document put over another.
 fn copied(from: &SignedDocument, onto: &impl Document) -> SignedDocument {
     SignedDocument { signatures: from.signatures.clone(), ..SignedDocument::unsigned(onto) }
 }
@@ -360,20 +363,18 @@ fn copied(from: &SignedDocument, onto: &impl Document) -> SignedDocument {
 #[test]
 fn p5_one_officers_signature_is_no_second_one_under_another_officers_key_id() {
     let second = public_key(&officer_key(2)).id();
-    let cases: [(&Log, SignedDocument, fn(SignedDocument) -> LogEntry); 2] = [
-        (&Log::with_roster(), signed_by(&contract(), &[officer_key(1)]), LogEntry::Contract),
-        (&Log::with_contract(), signed_by(&permit(), &[officer_key(1)]), LogEntry::Permit),
-    ];
-    for (log, one, entry) in cases {
+    let contract = (Log::with_roster(), signed_by(&contract(), &[officer_key(1)]), LogEntry::Contract as EntryOf);
+    let permit = (Log::with_contract(), signed_by(&permit(), &[officer_key(1)]), LogEntry::Permit as EntryOf);
+    for (log, one, entry) in [contract, permit] {
         let mut renamed = one.clone();
         renamed.signatures.push(one.signatures[0].clone());
         renamed.signatures[1].key = second;
-        assert_eq!(refused(log, &entry(renamed)), TrustError::Signature(SignError::Invalid(second)));
+        assert_eq!(refused(&log, &entry(renamed)), TrustError::Signature(SignError::Invalid(second)));
         // Nor under the id of a key that is no officer's, nor three times.
         let mut strange = one.clone();
         strange.signatures.extend([one.signatures[0].clone(), one.signatures[0].clone(), one.signatures[0].clone()]);
         strange.signatures[3].key = public_key(&stranger_key()).id();
-        assert!(matches!(refused(log, &entry(strange)), TrustError::Officers { needed: 2, found: 1, .. }));
+        assert!(matches!(refused(&log, &entry(strange)), TrustError::Officers { needed: 2, found: 1, .. }));
     }
 }
 
