@@ -30,7 +30,12 @@ impl Ready {
         let (binding, folder) = Binding::load(&config.binding)
             .map_err(|error| SetupError::Binding { path: config.binding.clone(), reason: error.to_string() })?;
         let memory_bytes = config.memory_mb.and_then(|mb| usize::try_from(mb).ok()?.checked_mul(1 << 20)).and_then(std::num::NonZero::new);
-        let engine = DataFusionEngine::new(binding, folder).with_options(EngineOptions { memory_bytes, ..EngineOptions::default() });
+        let engine = DataFusionEngine::new(binding, folder).with_options(EngineOptions {
+            memory_bytes,
+            // Where the ledger lies already: a disk that the holder has chosen.
+            spill_folder: config.state_dir.clone(),
+            ..EngineOptions::default()
+        });
         Ok(Self { config, key, engine })
     }
 }

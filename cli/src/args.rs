@@ -25,11 +25,19 @@ pub enum Command {
     /// Ask a question: signed with the profile's key, answered with margins of error
     Query(QueryArgs),
     /// Price, budget left and expected margins of a question, free
-    Explain(QueryArgs),
+    Explain(ExplainArgs),
+    /// A question on this machine, free: over rows made up from a data contract, or over a table of your own
+    Try(TryArgs),
     /// Data contracts and permits that the coordinator offers
     Catalog,
     /// Holders connected, log and budgets (for officers and operators)
     Status,
+    /// The whole log in words, verified from the pin to the signed root (for officers and operators)
+    Log {
+        /// Print entries from this number on; all are verified
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        from: u64,
+    },
     /// Draft, sign, show and publish permits
     #[command(subcommand)]
     Permit(DocumentCommand),
@@ -42,8 +50,8 @@ pub enum Command {
 }
 
 /// One question.
-#[derive(Debug, ClapArgs)]
-pub struct QueryArgs {
+#[derive(Clone, Debug, ClapArgs)]
+pub struct QuestionArgs {
     /// SQL text; `-` or nothing reads standard input. May start with `SET commun.epsilon = 0.5;` and the like
     pub sql: Option<String>,
     /// Read the SQL text from a file
@@ -64,18 +72,74 @@ pub struct QueryArgs {
     /// Most groups of one person in one period that count
     #[arg(long)]
     pub max_groups_per_person: Option<u32>,
-    /// Leave out the columns with margins of error
-    #[arg(long)]
-    pub no_intervals: bool,
     /// Do not accept a result released before today (UTC)
     #[arg(long)]
     pub fresh: bool,
+}
+
+/// A question that is asked.
+#[derive(Debug, ClapArgs)]
+pub struct QueryArgs {
+    /// What is asked
+    #[command(flatten)]
+    pub question: QuestionArgs,
+    /// Leave out the columns with margins of error
+    #[arg(long)]
+    pub no_intervals: bool,
     /// Also write who answered, price and margins as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
+}
+
+/// A question that is tried out.
+#[derive(Debug, ClapArgs)]
+pub struct TryArgs {
+    /// SQL text; nothing reads --file or standard input
+    pub sql: Option<String>,
+    /// Data contract: its TOML draft, or a *.signed file
+    #[arg(long, value_name = "FILE")]
+    pub contract: PathBuf,
+    /// Own rows, .csv or .parquet, with the columns of the contract's table; without, rows are made up
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Read the SQL text from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "sql")]
+    pub file: Option<PathBuf>,
+    /// Persons that are made up
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub persons: u64,
+    /// Privacy loss asked for, as epsilon at the data contract's delta; default 1
+    #[arg(long)]
+    pub epsilon: Option<String>,
+    /// Privacy loss asked for, as rho
+    #[arg(long, conflicts_with = "epsilon")]
+    pub rho: Option<String>,
+    /// Most groups of one person in one period that count
+    #[arg(long)]
+    pub max_groups_per_person: Option<u32>,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Also write so many answers, each with its own noise, as Parquet
+    #[arg(long, value_name = "N", requires = "out", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub repeat: Option<u64>,
+    /// File for --repeat
+    #[arg(long, value_name = "FILE", requires = "repeat")]
+    pub out: Option<PathBuf>,
+}
+
+/// A question that is only priced.
+#[derive(Debug, ClapArgs)]
+pub struct ExplainArgs {
+    /// What would be asked
+    #[command(flatten)]
+    pub question: QuestionArgs,
+    /// How many values a row of the answer has, for the margins of averages: you assume it, nobody looks
+    #[arg(long, value_name = "N")]
+    pub values_per_row: Option<u64>,
 }
 
 /// How to print an answer.

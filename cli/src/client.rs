@@ -11,7 +11,9 @@ use commun_domain::{Document, Hash32, Refusal, WireCode};
 use commun_proto::v1::agency_client::AgencyClient;
 use commun_proto::v1::query_event::Event;
 use commun_proto::v1::supervision_client::SupervisionClient;
-use commun_proto::v1::{CatalogRequest, ExplainReply, ExplainRequest, Progress, PublishRequest, StatusReply, StatusRequest, SubmitRequest};
+use commun_proto::v1::{
+    CatalogRequest, ExplainReply, ExplainRequest, LogReply, LogRequest, Progress, PublishRequest, StatusReply, StatusRequest, SubmitRequest,
+};
 use commun_proto::{MAX_MESSAGE_BYTES, convert, status};
 use commun_trust::admit::{Admitted, admit};
 use commun_trust::state::TrustState;
@@ -20,6 +22,9 @@ use tonic::transport::Channel;
 use crate::catalog;
 use crate::error::CliError;
 use crate::profile::Profile;
+
+/// Log entries asked for at once; the most that the coordinator gives.
+const LOG_ENTRIES: u32 = 256;
 
 /// A connection to the coordinator.
 #[derive(Debug)]
@@ -122,6 +127,12 @@ impl Client {
     pub async fn publish(&self, document: &SignedDocument) -> Result<u64, CliError> {
         let request = PublishRequest { document: document.to_bytes() };
         Ok(self.supervision().publish(request).await.map_err(|s| status::from_status(&s))?.into_inner().entry)
+    }
+
+    /// Log entries from a number on, as many as one message holds, and the newest checkpoint.
+    pub async fn log(&self, first: u64) -> Result<LogReply, CliError> {
+        let request = LogRequest { first, limit: LOG_ENTRIES };
+        Ok(self.supervision().log(request).await.map_err(|s| status::from_status(&s))?.into_inner())
     }
 
     /// State of the federation.

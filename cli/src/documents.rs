@@ -105,6 +105,11 @@ pub fn open<T: Document>(document: &SignedDocument) -> Result<T, CliError> {
 
 fn finish_draft(document: &impl Document, out: &Path, text: &str) -> Result<(), CliError> {
     eprintln!("{text}");
+    // Drafting twice must not throw officers' signatures away.
+    if out.exists() && load(out).is_ok_and(|known| !known.signatures.is_empty()) {
+        let message = format!("{} is signed already; name another file with --out", out.display());
+        return Err(CliError::Document(message));
+    }
     write(out, &SignedDocument::unsigned(document).to_file_text())?;
     print(&document.hash().to_string())
 }

@@ -9,11 +9,14 @@ mod catalog;
 pub mod client;
 pub mod documents;
 pub mod error;
+pub mod explain;
+pub mod log;
 pub mod output;
 pub mod profile;
 pub mod query;
 pub mod settings;
 pub mod show;
+pub mod trial;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -47,9 +50,11 @@ fn run(args: Args) -> Result<(), CliError> {
     match args.command {
         None => Err(CliError::Usage("no command given; try `commun --help`".to_owned())),
         Some(Command::Query(query)) => runtime.block_on(query::query(config, &query)),
-        Some(Command::Explain(query)) => runtime.block_on(query::explain(config, &query)),
+        Some(Command::Explain(query)) => runtime.block_on(explain::explain(config, &query)),
+        Some(Command::Try(trial)) => runtime.block_on(trial::try_out(&trial)),
         Some(Command::Catalog) => runtime.block_on(query::catalog(config)),
         Some(Command::Status) => runtime.block_on(query::status(config)),
+        Some(Command::Log { from }) => runtime.block_on(log::log(config, from)),
         Some(Command::Permit(command)) => runtime.block_on(documents::permit(config, command)),
         Some(Command::Contract(command)) => runtime.block_on(documents::contract(config, command)),
         Some(Command::Key(command)) => documents::key(command),

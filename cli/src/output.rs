@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+use commun_domain::plan::{AnswerValue, Estimate};
 use commun_domain::release::ResultRelease;
 use commun_privacy::accountant::epsilon_for_rho;
 use commun_privacy::answer::{AnswerTable, margin};
@@ -90,8 +91,22 @@ pub fn notes(release: &ResultRelease, stored: bool) -> Vec<String> {
             },
         ));
     }
-    for (index, output) in release.plan.outputs.iter().enumerate() {
-        notes.push(format!("{}: 95 % margin of error ±{:.2} (noise alone)", output.name, margin(release, index, survivors)));
+    if release.plan.grouping_sets.is_empty() {
+        // One margin for every row, where the number is an output as it is; the others stand in the answer, row by row.
+        for column in &release.plan.columns {
+            let AnswerValue::Estimate(Estimate::Output(index)) = column.value else { continue };
+            if let Some(margin) = margin(release, usize::from(index), survivors) {
+                notes.push(format!("{}: 95 % margin of error ±{margin:.2} (noise alone)", column.name));
+            }
+        }
+    }
+    if release
+        .plan
+        .columns
+        .iter()
+        .any(|column| matches!(&column.value, AnswerValue::Estimate(estimate) if !matches!(estimate, Estimate::Output(_))))
+    {
+        notes.push("computed from noisy numbers, free; an empty margin means that the noise is too large to say".to_owned());
     }
     notes.push(format!("query {}", release.query));
     notes

@@ -99,3 +99,15 @@ fn default_path() -> Result<PathBuf, CliError> {
         .ok_or_else(|| CliError::Usage("no profile: name one with --config FILE".to_owned()))?;
     Ok(base.join("commun/profile.toml"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RawProfile;
+
+    #[test]
+    fn the_documented_sample_is_read() {
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config/profile.toml");
+        let read = commun_service::load_config::<RawProfile>(std::path::Path::new(sample));
+        assert!(read.is_ok_and(|profile| profile.keys.query_key.is_some()));
+    }
+}

@@ -1,4 +1,4 @@
-//! `commun query`, `explain`, `catalog` and `status`.
+//! `commun query`, `catalog` and `status`.
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
@@ -8,15 +8,17 @@ use commun_domain::clock::{Clock, SystemClock};
 use commun_domain::query::{PriceRequest, Query, QuerySettings, SnapshotRule};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Epsilon, Hash32, Rho};
-use commun_privacy::accountant::{epsilon_for_rho, rho_for_epsilon};
+use commun_privacy::accountant::rho_for_epsilon;
 use commun_privacy::answer;
+use commun_sql::strip_explain;
 use commun_trust::sign;
 use commun_trust::state::TrustState;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::args::QueryArgs;
+use crate::args::{ExplainArgs, QueryArgs, QuestionArgs};
 use crate::client::Client;
 use crate::error::{CliError, read, write};
+use crate::explain::explain_text;
 use crate::output::{notes, plain_table, report, write_answer};
 use crate::profile::Profile;
 use crate::settings;
@@ -27,11 +29,20 @@ pub const QUERY_LIFETIME_S: u64 = 3600;
 /// `commun query`
 pub async fn query(config: Option<&Path>, args: &QueryArgs) -> Result<(), CliError> {
     let profile = Profile::load(config)?;
-    let text = text_of(args)?;
+    let text = text_of(&args.question)?;
+    if let (true, sql) = strip_explain(settings::split(&text)?.1) {
+        let set = text.len() - settings::split(&text)?.1.len();
+        let explained = ExplainArgs { question: QuestionArgs { file: None, sql: None, ..args.question.clone() }, values_per_row: None };
+        return explain_text(&profile, &explained, &format!("{}{sql}", &text[..set])).await;
+    }
+    // Before anything is charged: the answer must have a place to go.
+    if let Some(path) = &args.report {
+        write(path, "")?;
+    }
     let client = Client::connect(&profile).await?;
     let (state, ignored) = client.catalog().await?;
     warn(&ignored);
-    let question = sign_question(&profile, &state, args, &text)?;
+    let question = sign_question(&profile, &state, &args.question, !args.no_intervals, &text)?;
     let admitted = Client::admit(&state, &question)?;
     let bar = spinner();
     let answer = client.ask(&question, &admitted, |step| {
@@ -59,47 +70,6 @@ pub async fn query(config: Option<&Path>, args: &QueryArgs) -> Result<(), CliErr
         eprintln!("{note}");
     }
     Ok(())
-}
-
-/// `commun explain`
-pub async fn explain(config: Option<&Path>, args: &QueryArgs) -> Result<(), CliError> {
-    let profile = Profile::load(config)?;
-    let text = text_of(args)?;
-    let client = Client::connect(&profile).await?;
-    let (state, ignored) = client.catalog().await?;
-    warn(&ignored);
-    let question = sign_question(&profile, &state, args, &text)?;
-    Client::admit(&state, &question)?;
-    let reply = client.explain(&question).await?;
-    let delta = commun_domain::Delta::from_units(reply.delta_conv_units);
-    let price = Rho::from_units(reply.price_rho_units);
-    let mut table = plain_table();
-    let mut row = |name: String, value: String| {
-        table.add_row([name, value]);
-    };
-    row(
-        "price".to_owned(),
-        format!("rho {price} (epsilon {:.4} at delta {delta}), for each holder and period", epsilon_for_rho(price, delta)),
-    );
-    if reply.stored {
-        row("stored".to_owned(), "an earlier result release answers this, free".to_owned());
-    }
-    row("cells".to_owned(), reply.cells.to_string());
-    row("holders".to_owned(), format!("{} listed, {} connected", reply.holders_listed, reply.holders_connected));
-    for margin in &reply.margins {
-        row(format!("margin of {}", margin.name), format!("±{:.2} (95 %), if every listed holder answers", margin.margin_95));
-    }
-    for budget in &reply.budgets {
-        row(
-            format!("left in {}", budget.partition),
-            format!(
-                "rho {} of this permit, rho {} of the data contract",
-                Rho::from_units(budget.permit_left_rho_units),
-                Rho::from_units(budget.contract_left_rho_units)
-            ),
-        );
-    }
-    writeln!(std::io::stdout(), "{table}").map_err(CliError::Output)
 }
 
 /// `commun catalog`
@@ -147,14 +117,14 @@ pub async fn status(config: Option<&Path>) -> Result<(), CliError> {
     writeln!(std::io::stdout(), "{holders}\n{ledgers}").map_err(CliError::Output)
 }
 
-fn warn(ignored: &[String]) {
+pub(crate) fn warn(ignored: &[String]) {
     for reason in ignored {
         eprintln!("warning: {reason}");
     }
 }
 
 /// The question's text: argument, file, or standard input.
-fn text_of(args: &QueryArgs) -> Result<String, CliError> {
+pub(crate) fn text_of(args: &QuestionArgs) -> Result<String, CliError> {
     match (&args.file, args.sql.as_deref()) {
         (Some(path), _) => read(path),
         (None, Some(sql)) if sql != "-" => Ok(sql.to_owned()),
@@ -170,7 +140,13 @@ fn text_of(args: &QueryArgs) -> Result<String, CliError> {
 }
 
 /// Builds the question from text, flags, settings and profile, and signs it with the profile's key.
-fn sign_question(profile: &Profile, state: &TrustState, args: &QueryArgs, text: &str) -> Result<SignedDocument, CliError> {
+pub(crate) fn sign_question(
+    profile: &Profile,
+    state: &TrustState,
+    args: &QuestionArgs,
+    intervals: bool,
+    text: &str,
+) -> Result<SignedDocument, CliError> {
     let (set, sql) = settings::split(text)?;
     let wanted = args.permit.clone().or(set.permit).or_else(|| profile.permit.clone());
     let (permit_hash, contract_hash) = pick_permit(state, profile, wanted.as_deref())?;
@@ -203,7 +179,7 @@ fn sign_question(profile: &Profile, state: &TrustState, args: &QueryArgs, text: 
         settings: QuerySettings {
             price,
             max_groups_per_person: args.max_groups_per_person.or(set.max_groups_per_person).unwrap_or(1),
-            intervals: !args.no_intervals && set.intervals.unwrap_or(true),
+            intervals: intervals && set.intervals.unwrap_or(true),
         },
         contract: contract_hash,
         permit: permit_hash,

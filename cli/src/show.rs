@@ -3,6 +3,7 @@
 use commun_domain::Hash32;
 use commun_domain::contract::{ColumnType, DataContract};
 use commun_domain::permit::Permit;
+use commun_domain::plan::time;
 use commun_domain::titles::Titles;
 
 fn day(unix: u64) -> String {
@@ -81,8 +82,29 @@ pub fn contract(contract: &DataContract, hash: &Hash32) -> String {
                 ColumnType::Number { lo, hi, scale: 0 } => format!("number from {lo} to {hi}"),
                 ColumnType::Number { lo, hi, scale } => format!("number from {lo} to {hi} in units of 10^-{scale}"),
                 ColumnType::Boolean => "true or false".to_owned(),
+                ColumnType::Time { lo, hi } => format!("time from {} to {}", time::format(*lo, false), time::format(*hi, false)),
             };
             lines.push(format!("  column       {}: {text}; {}", column.name, titles(&column.titles)));
+        }
+    }
+    for dimension in &contract.dimensions {
+        lines.push(format!(
+            "public table   {}.{}: {} (one row for each code of {} {})",
+            contract.name,
+            dimension.name,
+            titles(&dimension.titles),
+            dimension.list,
+            dimension.version
+        ));
+        lines.push(format!("  key          {}", dimension.key));
+        for attribute in &dimension.attributes {
+            lines.push(format!(
+                "  attribute    {}: code of {} {}; {}",
+                attribute.name,
+                attribute.list,
+                attribute.version,
+                titles(&attribute.titles)
+            ));
         }
     }
     for list in &contract.code_lists {

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use commun_domain::Hash32;
+use commun_domain::log::LogEntry;
 use commun_domain::signed::{SignedDocument, SignedFileError};
 use commun_identity::{KeyFileError, PeerIdentity, Role, SpiffeError, TlsError, keyfile, server_config};
 use commun_service::{ConfigError, load_config};
-use commun_trust::Pins;
 use commun_trust::manifest::MAX_SLOT_MS;
+use commun_trust::{Pins, TrustState};
 use ed25519_dalek::SigningKey;
 use rustls::ServerConfig;
 use serde::Deserialize;
@@ -153,19 +154,36 @@ pub fn load(path: &Path) -> Result<Setup, SetupError> {
     if own.role != Role::Coordinator || own.trust_domain.as_str() != file.trust_domain {
         return Err(SetupError::NotOurs { found: own.to_string(), expected: file.trust_domain });
     }
+    if file.listen.parse::<std::net::SocketAddr>().is_err() {
+        return Err(value("listen", "must be an address and a port, for example 0.0.0.0:7443"));
+    }
+    let log_key = keyfile::read_signing_key(&at(&file.keys.log_key))?;
+    let documents = [read_signed(&at(&file.bundle))?, read_signed(&at(&file.roster))?];
+    check_documents(Pins { bundle }, &documents, &log_key)?;
     let key = keyfile::read_private(&at(&file.keys.tls_key))?;
     let tls = server_config(&certificate, &key, &keyfile::read_public(&at(&file.ca_certificate))?)?;
     Ok(Setup {
         listen: file.listen,
         state_dir: at(&file.state_dir),
         tls,
-        log_key: keyfile::read_signing_key(&at(&file.keys.log_key))?,
+        log_key,
         pins: Pins { bundle },
-        documents: [read_signed(&at(&file.bundle))?, read_signed(&at(&file.roster))?],
+        documents,
         deadlines,
         max_open_queries,
         max_store_pages: file.limits.max_store_pages,
     })
+}
+
+/// What the first start would refuse is refused here: a bundle that is not the pinned one, missing signatures, another log key.
+fn check_documents(pins: Pins, [bundle, roster]: &[SignedDocument; 2], log_key: &SigningKey) -> Result<(), SetupError> {
+    let mut state = TrustState::new(pins);
+    state.apply(0, &LogEntry::Bundle(bundle.clone())).map_err(|e| value("bundle", e.to_string()))?;
+    state.apply(1, &LogEntry::Roster(roster.clone())).map_err(|e| value("roster", e.to_string()))?;
+    if state.bundle().is_none_or(|bundle| bundle.log_key != commun_trust::sign::public_key(log_key)) {
+        return Err(value("keys.log_key", "is not the key that the trust bundle names as the log's"));
+    }
+    Ok(())
 }
 
 /// Reads a `*.signed` file.

@@ -16,4 +16,5 @@ mod harness;
 mod noise;
 mod quiet;
 mod recording;
+mod trying;
 mod whole_path;

@@ -63,7 +63,7 @@ fn p1_p2_each_holders_answer_carries_its_own_full_fresh_noise_and_no_other() {
         let residuals = |(name, end): (String, End)| {
             let End::Answer(bytes) = end else { panic!("{name}: {end:?}") };
             let holder = usize::from(name.as_bytes()[name.len() - 1] - b'1');
-            let values = decode_values(&bytes, 1, CELLS).unwrap().remove(0);
+            let values = decode_values(&bytes, &[CELLS]).unwrap().remove(0);
             let exact = federation.counts[holder].iter().map(|count| i64::from(*count) * 4);
             let lattice: Vec<i64> = values.into_iter().zip(exact).map(|(value, exact)| value - exact).collect();
             assert!(lattice.iter().any(|r| r % 4 != 0), "noise is not drawn on the whole lattice");

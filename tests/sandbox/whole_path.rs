@@ -93,7 +93,9 @@ fn sums_and_counts_of_another_table_come_in_one_answer() {
 fn explain_says_price_margin_and_budget_and_is_free() {
     let mut federation = Federation::running(Setup { holders: 2, ..Setup::default() });
     let explained = federation.commun(&["explain", "--rho", RHO, &commutes(MONTH)]).done();
-    for part in ["rho 0.2", "2 listed, 2 connected", "rho 0.4 of this permit, rho 0.5 of the data contract", "margin of commuters"] {
+    for part in
+        ["rho 0.2", "2 listed, 2 connected", "rho 0.4 of this permit, rho 0.5 of the data contract", "commuters  ", "at half the price"]
+    {
         assert!(explained.contains(part), "{part:?} is not in: {explained}");
     }
     federation.stop();
@@ -111,4 +113,17 @@ fn an_agent_shows_its_budget_and_how_its_files_meet_the_data_contract() {
     assert_eq!(status["budgets"][0]["cap_rho_units"], serde_json::json!(1u64 << 39));
     assert_eq!(status["accepted_permits"][0]["in_force"], serde_json::json!(true));
     federation.agent_command(0, "check", &[]).done();
+}
+
+#[test]
+fn an_officer_reads_the_whole_log_in_words_and_it_is_verified_to_its_signed_root() {
+    let federation = Federation::running(Setup { holders: 2, ..Setup::default() });
+    federation.query("0.1", &commutes(MONTH)).done();
+    let read = federation.commun_as("officer", &["log"]);
+    read.says(0, &["their root is the one that the log key"]);
+    for part in ["bundle: version 1", "roster: epoch 1, 2 holder(s)", "permit: ", "COUNT(DISTINCT", "2 holder(s) in the sum"] {
+        assert!(read.out.contains(part), "{part:?} is not in: {}", read.out);
+    }
+    // An agency reads its own questions' outcomes, not the whole log.
+    federation.commun(&["log"]).refuses(2, "NOT_PERMITTED", &[]);
 }

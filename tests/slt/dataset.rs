@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use commun_domain::contract::{ColumnType, DataContract, Table};
+use commun_domain::contract::{ColumnType, DataContract, Dimension, Table};
 use commun_domain::contract_toml::parse_contract;
 use commun_engine::Binding;
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
+use crate::meaning::{FUNCTIONS, quoted};
 use crate::postgres::Postgres;
 use crate::rows::{Kind, Source, Value, sources};
 
@@ -47,8 +48,12 @@ impl Dataset {
         }
         script.push_str(&read("postgres.sql")?);
         write!(script, "CREATE SCHEMA {};", contract.name)?;
+        script.push_str(FUNCTIONS);
         for table in &contract.tables {
             script.push_str(&declared_view(&contract, table));
+        }
+        for dimension in &contract.dimensions {
+            script.push_str(&dimension_view(&contract, dimension));
         }
         postgres.run("postgres", &format!("CREATE DATABASE {name};"))?;
         postgres.run(name, &script)?;
@@ -70,7 +75,17 @@ fn declared_view(contract: &DataContract, table: &Table) -> String {
             ColumnType::Number { lo, hi, scale } => {
                 format!("({}) / 1e{scale} AS {}", in_units(&column.name, *lo, *hi, *scale), column.name)
             }
-            ColumnType::Code { .. } | ColumnType::Boolean => column.name.clone(),
+            // What is no code of the list, or no time within its bounds, is NULL.
+            ColumnType::Code { list, version } => {
+                let codes = contract.code_list(list, version).map_or(&[][..], |list| list.codes.as_slice());
+                let codes: Vec<String> = codes.iter().map(|code| quoted(&code.code)).collect();
+                format!("CASE WHEN {name} IN ({}) THEN {name} END AS {name}", codes.join(", "), name = column.name)
+            }
+            ColumnType::Time { lo, hi } => {
+                let name = &column.name;
+                format!("CASE WHEN extract(epoch FROM {name}::timestamp) BETWEEN {lo} AND {hi} THEN {name}::timestamp END AS {name}")
+            }
+            ColumnType::Boolean => column.name.clone(),
         })
         .collect();
     let (unit, partition) = (&contract.unit_column, &contract.partition_column);
@@ -79,6 +94,28 @@ fn declared_view(contract: &DataContract, table: &Table) -> String {
         contract.name,
         columns.join(", "),
         name = table.name
+    )
+}
+
+fn dimension_view(contract: &DataContract, dimension: &Dimension) -> String {
+    let columns: Vec<&str> =
+        std::iter::once(dimension.key.as_str()).chain(dimension.attributes.iter().map(|attribute| attribute.name.as_str())).collect();
+    let codes = contract.code_list(&dimension.list, &dimension.version).map_or(&[][..], |list| list.codes.as_slice());
+    let rows: Vec<String> = codes
+        .iter()
+        .enumerate()
+        .map(|(row, code)| {
+            let values = dimension.attributes.iter().filter_map(|attribute| attribute.values.get(row));
+            let texts: Vec<String> = std::iter::once(&code.code).chain(values).map(|text| quoted(text)).collect();
+            format!("({})", texts.join(", "))
+        })
+        .collect();
+    format!(
+        "CREATE VIEW {}.{} AS SELECT * FROM (VALUES {}) AS v ({});\n",
+        contract.name,
+        dimension.name,
+        rows.join(", "),
+        columns.join(", ")
     )
 }
 

@@ -4,11 +4,13 @@
 //! which single texts are read (`commun-sql`'s own tests), whole federations (`tests/sandbox`). README.md says how to add a case.
 
 mod dataset;
+mod meaning;
 mod oracle;
 mod postgres;
 mod question;
 mod rows;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +23,10 @@ use crate::postgres::Postgres;
 use crate::question::Commun;
 
 /// Fewest cases in all files together.
-const LEAST_CASES: usize = 60;
+const LEAST_CASES: usize = 200;
+
+/// Fewest refusals among them.
+const LEAST_REFUSALS: usize = 60;
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,19 +47,25 @@ fn every_question_is_refused_as_written_or_agrees_with_postgresql() -> Result<()
     let postgres = Arc::new(Postgres::start()?);
     let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?);
     let (mut total, mut faults) = (Count::default(), Vec::new());
+    let mut datasets: HashMap<String, Arc<Dataset>> = HashMap::new();
     for file in case_files(&here.join("cases"))? {
-        // A file is called after the dataset that it asks.
-        let name = file.file_stem().and_then(|stem| stem.to_str()).context("a case file has no name")?;
-        let dataset = Arc::new(Dataset::load(name, &here.join("datasets"), &postgres).with_context(|| format!("dataset {name}"))?);
+        // A file is called after the dataset that it asks, up to a dash.
+        let stem = file.file_stem().and_then(|stem| stem.to_str()).context("a case file has no name")?;
+        let name = stem.split('-').next().unwrap_or(stem);
+        let dataset = match datasets.get(name) {
+            Some(dataset) => Arc::clone(dataset),
+            None => Arc::new(Dataset::load(name, &here.join("datasets"), &postgres).with_context(|| format!("dataset {name}"))?),
+        };
+        datasets.insert(name.to_owned(), Arc::clone(&dataset));
         let count = run_file(&file, &dataset, &postgres, &runtime, &mut faults)?;
-        eprintln!("{name}: {} cases, {} of them refusals", count.cases(), count.refusals);
+        eprintln!("{stem}: {} cases, {} of them refusals", count.cases(), count.refusals);
         total.answers += count.answers;
         total.refusals += count.refusals;
     }
     eprintln!("all: {} cases, {} of them refusals", total.cases(), total.refusals);
     ensure!(faults.is_empty(), "{} case(s) fail:\n\n{}", faults.len(), faults.join("\n"));
     ensure!(total.cases() >= LEAST_CASES, "{} cases are left of at least {LEAST_CASES}", total.cases());
-    ensure!(total.refusals >= total.answers, "at least half of the cases must be refusals: {total:?}");
+    ensure!(total.refusals >= LEAST_REFUSALS, "{} refusals are left of at least {LEAST_REFUSALS}", total.refusals);
     Ok(())
 }
 

@@ -2,18 +2,18 @@
 //!
 //! Two independent ways. [`as_written`] runs the question's own text, so it also judges how the text was compiled, but it knows no bound
 //! on a person. [`bounded`] writes the meaning of a plan (the head of `commun_domain::plan`) as SQL, with every bound but the choice of L0
-//! groups, which is pseudo-random; of that it gives what must hold whatever the choice.
+//! groups and of the values that a histogram keeps, which are pseudo-random; of those it gives what must hold whatever the choice.
 
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, ensure};
-use commun_domain::contract::{ColumnType, DataContract};
-use commun_domain::plan::{Aggregate, AnswerColumn, CompareOp, KeySource, Literal, Predicate, PrivatePlan};
+use commun_domain::plan::{Aggregate, AnswerValue, Estimate, KeyKind, KeySource, Measured, PrivatePlan};
 
-use crate::dataset::{Dataset, in_units};
+use crate::dataset::Dataset;
+use crate::meaning::{Meaning, quoted};
 use crate::postgres::Postgres;
 
-/// Totals per output over the grid, in native units.
+/// Totals per output over the grid, in native units; of a histogram its root alone.
 pub(crate) type Grid = Vec<Vec<i128>>;
 
 /// The bounded answer, but for L0.
@@ -26,47 +26,102 @@ pub(crate) struct Bounded {
     pub(crate) kept_groups: i128,
 }
 
-/// The question's text, run as it is over rows within their declared ranges.
-pub(crate) fn as_written(sql: &str, plan: &PrivatePlan, dataset: &Dataset, postgres: &Postgres) -> Result<Grid> {
+/// A column of a result that is laid onto the grid.
+#[derive(Clone, Copy)]
+enum Column {
+    /// A key: its declared value as an integer, or its label.
+    Key(usize, bool),
+    /// An output, with the decimal digits in which it is printed.
+    Output(usize, u8),
+}
+
+/// The question's text, run as it is over rows within their declared ranges. `None` when the answer is computed from the outputs, so that
+/// the text gives other numbers than leave the holders.
+pub(crate) fn as_written(sql: &str, plan: &PrivatePlan, dataset: &Dataset, postgres: &Postgres) -> Result<Option<Grid>> {
+    let column = |value: &AnswerValue| match value {
+        AnswerValue::Key(key) => Some(Column::Key(usize::from(*key), true)),
+        AnswerValue::Estimate(Estimate::Output(output)) => {
+            let output = usize::from(*output);
+            Some(Column::Output(output, scale_of(&plan.outputs.get(output)?.aggregate)))
+        }
+        _ => None,
+    };
+    let columns: Option<Vec<Column>> = plan.columns.iter().map(|shown| column(&shown.value)).collect();
+    let shown = columns.as_ref().is_some_and(|columns| {
+        (0..plan.outputs.len()).all(|output| columns.iter().any(|column| matches!(column, Column::Output(other, _) if *other == output)))
+    });
+    let whole = plan.grouping_sets.is_empty() && plan.having.is_none() && plan.limit.is_none() && plan.offset == 0;
+    let Some(columns) = columns.filter(|_| shown && whole) else { return Ok(None) };
     let text = sql.trim().trim_end_matches(';');
-    read_grid(&postgres.run(&dataset.name, &format!("{text};"))?, plan, &plan.columns)
+    read_grid(&postgres.run(&dataset.name, &format!("{text};"))?, plan, &columns).map(Some)
 }
 
 /// The plan's meaning as SQL.
 pub(crate) fn bounded(plan: &PrivatePlan, dataset: &Dataset, postgres: &Postgres) -> Result<Bounded> {
     let contract = &dataset.contract;
+    let table = contract.table(&plan.table).context("the plan names an unknown table")?;
+    let meaning = Meaning { contract, table };
     let (unit, partition) = (&plan.unit_column, &plan.partition_column);
     let periods: Vec<String> = plan.partitions.iter().map(|period| quoted(&plan.calendar.format(*period))).collect();
     let mut rules = vec![format!("{unit} IS NOT NULL"), format!("{partition} IN ({})", periods.join(", "))];
     if let Some(filter) = &plan.filter {
-        rules.push(condition(filter, contract, &plan.table)?);
+        rules.push(meaning.condition(filter)?);
     }
     let (mut keys, mut names, mut values, mut totals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut columns = Vec::new();
     for (number, key) in plan.keys.iter().enumerate() {
         let key_sql = match &key.source {
-            KeySource::Code { column, codes } => {
-                let codes: Vec<String> = codes.iter().map(|code| quoted(code)).collect();
-                rules.push(format!("{column} IN ({})", codes.join(", ")));
-                column.clone()
-            }
-            KeySource::Boolean { column } => {
-                rules.push(format!("{column} IS NOT NULL"));
-                column.clone()
+            KeySource::Values { value, values, .. } => {
+                let declared: Vec<String> = values.iter().map(ToString::to_string).collect();
+                let value = meaning.value(value)?;
+                rules.push(format!("{value} IN ({})", declared.join(", ")));
+                value
             }
             KeySource::Partition => partition.clone(),
         };
         keys.push(format!("{key_sql} AS key_{number}"));
         names.push(format!("key_{number}"));
+        columns.push(Column::Key(number, matches!(key.source, KeySource::Partition)));
     }
     for (number, output) in plan.outputs.iter().enumerate() {
+        let condition = output.condition.as_ref().map_or(Ok("TRUE".to_owned()), |condition| meaning.condition(condition))?;
+        let measured = |of: &Measured| Ok::<_, anyhow::Error>(format!("clamped({}, {}, {})", meaning.value(&of.value)?, of.lo, of.hi));
+        let mut part = |name: &str, what: String| {
+            values.push(format!("COALESCE({what} FILTER (WHERE {condition}), 0) AS {name}_{number}"));
+            format!("{name}_{number}")
+        };
         totals.push(match &output.aggregate {
-            Aggregate::CountRows { max_rows_per_person } => format!("SUM(LEAST(row_count, {max_rows_per_person}))"),
-            Aggregate::CountUnits => "COUNT(*)".to_owned(),
-            Aggregate::Sum { column, lo, hi, scale, max_rows_per_person: rows } => {
-                values.push(format!("COALESCE(SUM({}), 0) AS sum_{number}", in_units(column, *lo, *hi, *scale)));
-                format!("SUM(LEAST(GREATEST(sum_{number}, {rows}::numeric * {}), {rows}::numeric * {}))", (*lo).min(0), (*hi).max(0))
+            Aggregate::CountRows { max_rows_per_person } => {
+                let rows = part("rows", "COUNT(*)".to_owned());
+                format!("SUM(LEAST({rows}, {max_rows_per_person}))")
+            }
+            Aggregate::CountUnits => {
+                let rows = part("rows", "COUNT(*)".to_owned());
+                format!("SUM(LEAST({rows}, 1))")
+            }
+            Aggregate::Sum { measured: of, max_rows_per_person: most } => {
+                let sum = part("sum", format!("SUM({})", measured(of)?));
+                format!("SUM(clamped({sum}, {most}::numeric * {}, {most}::numeric * {}))", of.lo.min(0), of.hi.max(0))
+            }
+            Aggregate::CentredSum { measured: of, max_rows_per_person: most } => {
+                let x = measured(of)?;
+                let count = part("count", format!("COUNT({x})"));
+                let sum = part("sum", format!("SUM(2 * {x} - ({}))", i128::from(of.lo) + i128::from(of.hi)));
+                format!("SUM(COALESCE(divided(1048576 * LEAST({count}, {most}) * {sum}, {count}, 'truncate'), 0))")
+            }
+            Aggregate::CentredSquares { measured: of, max_rows_per_person: most } => {
+                let (x, range) = (measured(of)?, i128::from(of.hi) - i128::from(of.lo));
+                let middle = i128::from(of.lo) + i128::from(of.hi);
+                let count = part("count", format!("COUNT({x})"));
+                let sum = part("sum", format!("SUM(2 * (2 * {x} - ({middle})) ^ 2 - {range}::numeric ^ 2)"));
+                format!("SUM(COALESCE(divided(1048576 * LEAST({count}, {most}) * round({sum}), {count}, 'truncate'), 0))")
+            }
+            Aggregate::Histogram { measured: of, max_rows_per_person: most, .. } => {
+                let count = part("count", format!("COUNT({})", measured(of)?));
+                format!("SUM(LEAST({count}, {most}))")
             }
         });
+        columns.push(Column::Output(number, 0));
     }
     let list = |first: &[&str], more: &[&[String]]| {
         first.iter().map(|text| (*text).to_owned()).chain(more.iter().flat_map(|part| part.iter().cloned())).collect::<Vec<_>>().join(", ")
@@ -86,47 +141,25 @@ pub(crate) fn bounded(plan: &PrivatePlan, dataset: &Dataset, postgres: &Postgres
     );
     let printed = postgres.run(&dataset.name, &script)?;
     let (cells, groups) = printed.split_once("=\n").context("psql printed no second result")?;
-    let columns: Vec<AnswerColumn> = (0..plan.keys.len())
-        .map(|key| u16::try_from(key).map(AnswerColumn::Key))
-        .chain((0..plan.outputs.len()).map(|output| u16::try_from(output).map(AnswerColumn::Output)))
-        .collect::<Result<_, _>>()?;
     let (most, kept) = groups.trim().split_once('\t').context("psql printed no numbers of groups")?;
-    // Sums are in native units here, so that nothing is scaled when they are read.
-    let mut native = plan.clone();
-    for output in &mut native.outputs {
-        if let Aggregate::Sum { scale, .. } = &mut output.aggregate {
-            *scale = 0;
-        }
-    }
-    Ok(Bounded { cells: read_grid(cells, &native, &columns)?, most_groups: most.parse()?, kept_groups: kept.parse()? })
+    Ok(Bounded { cells: read_grid(cells, plan, &columns)?, most_groups: most.parse()?, kept_groups: kept.parse()? })
 }
 
 /// Rows of `columns` laid onto the declared grid: missing cells are 0, rows off the grid are dropped.
-fn read_grid(printed: &str, plan: &PrivatePlan, columns: &[AnswerColumn]) -> Result<Grid> {
+fn read_grid(printed: &str, plan: &PrivatePlan, columns: &[Column]) -> Result<Grid> {
     let cells = usize::try_from(plan.cells().context("the grid is too large")?)?;
     let mut grid = vec![vec![0; cells]; plan.outputs.len()];
-    let places: Vec<HashMap<String, usize>> = plan.keys.iter().map(|key| key.values(plan).into_iter().zip(0..).collect()).collect();
+    let labels: Vec<HashMap<String, usize>> = plan.keys.iter().map(|key| key.values(plan).into_iter().zip(0..).collect()).collect();
     for line in printed.lines() {
         let values: Vec<&str> = line.split('\t').collect();
         ensure!(values.len() == columns.len(), "PostgreSQL gives {} columns instead of {}: {line}", values.len(), columns.len());
         let mut at = vec![None; plan.keys.len()];
         let mut found = vec![0; plan.outputs.len()];
         for (value, column) in values.iter().zip(columns) {
-            match column {
-                AnswerColumn::Key(key) => {
-                    let key = usize::from(*key);
-                    let text = match (&plan.keys[key].source, *value) {
-                        (KeySource::Boolean { .. }, "t") => "true",
-                        (KeySource::Boolean { .. }, "f") => "false",
-                        (_, text) => text,
-                    };
-                    at[key] = places[key].get(text).copied();
-                }
-                AnswerColumn::Output(output) => {
-                    let output = usize::from(*output);
-                    found[output] =
-                        units(value, scale_of(&plan.outputs[output].aggregate)).with_context(|| format!("{value} is not exact"))?;
-                }
+            match *column {
+                Column::Key(key, true) => at[key] = labels[key].get(&label(value, plan.keys[key].kind())).copied(),
+                Column::Key(key, false) => at[key] = declared(value, &plan.keys[key].source),
+                Column::Output(output, scale) => found[output] = units(value, scale).with_context(|| format!("{value} is not exact"))?,
             }
         }
         let Some(at) = at.into_iter().collect::<Option<Vec<usize>>>() else { continue };
@@ -138,11 +171,29 @@ fn read_grid(printed: &str, plan: &PrivatePlan, columns: &[AnswerColumn]) -> Res
     Ok(grid)
 }
 
-/// Decimal digits of an output.
+/// What the answer calls a value that `PostgreSQL` prints.
+fn label(printed: &str, kind: KeyKind) -> String {
+    match (kind, printed) {
+        (KeyKind::Boolean, "t") => "true".to_owned(),
+        (KeyKind::Boolean, "f") => "false".to_owned(),
+        (KeyKind::Time, time) => time.strip_suffix(" 00:00:00").unwrap_or(time).to_owned(),
+        (KeyKind::Number, number) if number.contains('.') => number.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        (_, text) => text.to_owned(),
+    }
+}
+
+/// The place of a declared value.
+fn declared(printed: &str, source: &KeySource) -> Option<usize> {
+    let KeySource::Values { values, .. } = source else { return None };
+    let value = units(printed, 0).filter(|_| printed != "NULL")?;
+    values.iter().position(|known| i128::from(*known) == value)
+}
+
+/// Decimal digits in which an output is written.
 pub(crate) fn scale_of(aggregate: &Aggregate) -> u8 {
     match aggregate {
-        Aggregate::Sum { scale, .. } => *scale,
-        Aggregate::CountRows { .. } | Aggregate::CountUnits => 0,
+        Aggregate::Sum { measured, .. } => measured.scale,
+        _ => 0,
     }
 }
 
@@ -158,50 +209,4 @@ fn units(text: &str, scale: u8) -> Option<i128> {
         return None;
     }
     format!("{whole}{fraction:0<scale$}").parse().ok()
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn condition(predicate: &Predicate, contract: &DataContract, table: &str) -> Result<String> {
-    let all = |parts: &[Predicate], word: &str, neutral: &str| -> Result<String> {
-        let parts: Vec<String> = parts.iter().map(|part| condition(part, contract, table)).collect::<Result<_>>()?;
-        Ok(if parts.is_empty() { neutral.to_owned() } else { format!("({})", parts.join(word)) })
-    };
-    // A number is compared as it is summed: rounded to its digits, within its range.
-    let value = |column: &str| -> Result<String> {
-        let declared = contract.table(table).and_then(|table| table.column(column)).context("the plan names an unknown column")?;
-        Ok(match &declared.column_type {
-            ColumnType::Number { lo, hi, scale } => format!("({})", in_units(column, *lo, *hi, *scale)),
-            ColumnType::Code { .. } | ColumnType::Boolean => column.to_owned(),
-        })
-    };
-    let constant = |literal: &Literal| match literal {
-        Literal::Code(code) => quoted(code),
-        Literal::Number(number) => number.to_string(),
-        Literal::Boolean(truth) => truth.to_string(),
-    };
-    Ok(match predicate {
-        Predicate::And(parts) => all(parts, " AND ", "TRUE")?,
-        Predicate::Or(parts) => all(parts, " OR ", "FALSE")?,
-        Predicate::Not(part) => format!("(NOT {})", condition(part, contract, table)?),
-        Predicate::Constant(truth) => truth.to_string(),
-        Predicate::IsNull { column } => format!("({} IS NULL)", value(column)?),
-        Predicate::InList { column, literals } => {
-            let literals: Vec<String> = literals.iter().map(constant).collect();
-            format!("({} IN ({}))", value(column)?, literals.join(", "))
-        }
-        Predicate::Compare { column, op, literal } => {
-            let op = match op {
-                CompareOp::Eq => "=",
-                CompareOp::Ne => "<>",
-                CompareOp::Lt => "<",
-                CompareOp::Le => "<=",
-                CompareOp::Gt => ">",
-                CompareOp::Ge => ">=",
-            };
-            format!("({} {op} {})", value(column)?, constant(literal))
-        }
-    })
 }

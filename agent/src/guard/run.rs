@@ -101,8 +101,8 @@ async fn evaluate(guard: &Guard, bound: &Bound) -> Result<Cells, Failure> {
         Poll::Pending => reading.await,
     };
     let cells = cells.map_err(|error| engine_failure(&error))?;
-    let shape = |output: &Vec<i128>| u64::try_from(output.len()) == Ok(bound.manifest.cells);
-    if cells.outputs.len() == admitted.plan.outputs.len() && cells.outputs.iter().all(shape) {
+    let lengths: Vec<usize> = cells.outputs.iter().map(Vec::len).collect();
+    if Some(lengths) == admitted.plan.output_lengths() {
         Ok(cells)
     } else {
         Err(failure_here("the engine gave another shape than the plan's", "a fault of the program"))

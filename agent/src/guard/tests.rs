@@ -303,7 +303,7 @@ async fn p1_the_answer_is_signed_noisy_and_journaled_before_it_leaves() {
     let Outgoing::Answer { query, attempt, head, values } = next(&mut link).await else { panic!("no answer") };
     assert_eq!((query, attempt), (manifest.query, 1));
     commun_trust::check_answer(&head, &manifest.hash(), &values, &common::holder(1)).unwrap();
-    let cells = decode_values(&values, 1, CELLS).unwrap().remove(0);
+    let cells = decode_values(&values, &[CELLS]).unwrap().remove(0);
     // gamma is 1/4 and s about 23: nine times no noise at all has a chance below 1e-15.
     assert!(cells.iter().any(|cell| i128::from(*cell) != 4 * EXACT), "{cells:?}");
     assert!(cells.iter().all(|cell| (i128::from(*cell) - 4 * EXACT).abs() < 400), "{cells:?}");

@@ -1,9 +1,8 @@
 //! Explain: what a question would cost and how precise its answer would be, from public parameters alone. Nothing is written.
 
-use commun_domain::plan::Aggregate;
 use commun_domain::signed::SignedDocument;
-use commun_domain::{Delta, Hash32, Refusal, Rho};
-use commun_privacy::intervals::margin_95;
+use commun_domain::{Delta, Hash32, Refusal, Rho, WireCode};
+use commun_privacy::answer::{expected_margins, expected_rank_margins};
 use commun_proto::convert;
 
 use super::{App, left};
@@ -19,8 +18,11 @@ pub struct Explained {
     pub delta_conv: Delta,
     /// Budget left, by partition.
     pub budgets: Vec<PartitionLeft>,
-    /// Name and 95 % margin of error of each output when every listed holder answers, in the output's own units.
-    pub margins: Vec<(String, f64)>,
+    /// Name and 95 % margin of error of each number of the answer when every listed holder answers, in its own units; `None` where it
+    /// depends on counts that are not known before.
+    pub margins: Vec<(String, Option<f64>)>,
+    /// Name and 95 % margin of error of the rank of each quantile, in values.
+    pub ranks: Vec<(String, f64)>,
     /// Cells of each output.
     pub cells: u64,
     /// Holders that the roster lists for the data contract.
@@ -65,19 +67,18 @@ impl App {
             plan.partitions.iter().map(|period| of_partition(*period)).collect()
         });
         let holders = u32::try_from(listed.len()).unwrap_or(u32::MAX);
-        let margin = |(output, noise): (&commun_domain::plan::Output, &commun_domain::attempt::OutputNoise)| {
-            let scale = match output.aggregate {
-                Aggregate::Sum { scale, .. } => i32::from(scale),
-                Aggregate::CountRows { .. } | Aggregate::CountUnits => 0,
-            };
-            (output.name.clone(), margin_95(holders, noise.s2, noise.gamma_log2) / 10f64.powi(scale))
-        };
+        // What margin a mean or a quotient will have depends on counts that nobody knows before paying.
+        let margins = expected_margins(plan, &admitted.noise, holders, None)
+            .map_err(|error| Refusal::new(WireCode::Internal, error.to_string(), "tell the coordinator's operator"))?;
+        let ranks = expected_rank_margins(plan, &admitted.noise, holders)
+            .map_err(|error| Refusal::new(WireCode::Internal, error.to_string(), "tell the coordinator's operator"))?;
         Ok(Explained {
             plan: admitted.plan_hash,
             price: admitted.price,
             delta_conv: admitted.contract.delta_conv,
             budgets,
-            margins: plan.outputs.iter().zip(&admitted.noise).map(margin).collect(),
+            margins,
+            ranks,
             cells: plan.cells().unwrap_or(0),
             listed: listed.len(),
             connected: listed.iter().filter(|holder| self.agents.is_connected(&holder.name)).count(),

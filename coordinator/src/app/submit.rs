@@ -152,8 +152,8 @@ fn of_agency(feed: Arc<Feed>, agency: &str) -> Result<Arc<Feed>, Refusal> {
 
 /// Refuses what could be computed but neither sent nor stored in one message, before anything is charged.
 fn fits_one_message(admitted: &Admitted) -> Result<(), Refusal> {
-    let cells = admitted.plan.cells().and_then(|cells| usize::try_from(cells).ok());
-    let values = cells.and_then(|cells| cells.checked_mul(admitted.plan.outputs.len())?.checked_mul(8));
+    let lengths = admitted.plan.output_lengths();
+    let values = lengths.and_then(|lengths| lengths.iter().try_fold(0usize, |sum, length| sum.checked_add(length.checked_mul(8)?)));
     let bytes = values.and_then(|values| values.checked_add(admitted.plan.to_bytes().len())?.checked_add(RELEASE_OVERHEAD_BYTES));
     if bytes.is_some_and(|bytes| bytes <= MAX_MESSAGE_BYTES) {
         return Ok(());

@@ -74,7 +74,14 @@ fn explain_reply(explained: Explained) -> v1::ExplainReply {
                 permit_left_rho_units: left.permit.units(),
             })
             .collect(),
-        margins: explained.margins.into_iter().map(|(name, margin_95)| v1::OutputMargin { name, margin_95 }).collect(),
+        margins: explained
+            .margins
+            .into_iter()
+            .map(|(name, margin_95)| {
+                let rank_margin_95 = explained.ranks.iter().find(|(other, _)| *other == name).map(|(_, margin)| *margin);
+                v1::OutputMargin { name, margin_95, rank_margin_95 }
+            })
+            .collect(),
         cells: explained.cells,
         holders_listed: count(explained.listed),
         holders_connected: count(explained.connected),

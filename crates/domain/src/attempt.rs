@@ -146,11 +146,14 @@ pub fn encode_values(values: &[Vec<i64>]) -> Vec<u8> {
     values.iter().flatten().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// Reads [`encode_values`] for a known shape; `None` when the length is another.
-pub fn decode_values(bytes: &[u8], outputs: usize, cells: usize) -> Option<Vec<Vec<i64>>> {
-    if outputs == 0 || cells == 0 || bytes.len() != outputs.checked_mul(cells)?.checked_mul(8)? {
-        return None;
-    }
+/// Reads [`encode_values`] for a known shape, the number of values of each output; `None` when the length is another.
+pub fn decode_values(bytes: &[u8], lengths: &[usize]) -> Option<Vec<Vec<i64>>> {
     let cell = |chunk: &[u8]| chunk.try_into().map(i64::from_le_bytes).ok();
-    bytes.chunks_exact(cells * 8).map(|output| output.chunks_exact(8).map(cell).collect()).collect()
+    let (mut rest, mut outputs) = (bytes, Vec::with_capacity(lengths.len()));
+    for length in lengths {
+        let (output, more) = rest.split_at_checked(length.checked_mul(8)?)?;
+        outputs.push(output.chunks_exact(8).map(cell).collect::<Option<Vec<i64>>>()?);
+        rest = more;
+    }
+    (rest.is_empty() && !outputs.is_empty()).then_some(outputs)
 }

@@ -3,10 +3,10 @@
 //! A data contract holds everything from which sensitivity, noise and price follow, so that every agent computes the same ones (P4).
 
 use crate::calendar::{Calendar, Period};
-use crate::encoding::{Decode, DecodeError, Document, Encode, Reader};
+use crate::encoding::Document;
 use crate::titles::Titles;
 use crate::units::{Delta, Rho};
-use crate::{canonical_enum, canonical_struct};
+use crate::{canonical_enum, canonical_struct, canonical_union};
 
 /// Most codes in one code list.
 pub const MAX_CODES: usize = 100_000;
@@ -58,37 +58,16 @@ pub enum ColumnType {
     },
     /// True or false: may be a group key.
     Boolean,
+    /// A date or a date and time on the wall clock, in seconds since 1970. What lies outside [lo, hi] is NULL.
+    Time {
+        /// Earliest time.
+        lo: i64,
+        /// Latest time.
+        hi: i64,
+    },
 }
 
-impl Encode for ColumnType {
-    fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Code { list, version } => {
-                out.push(1);
-                list.encode(out);
-                version.encode(out);
-            }
-            Self::Number { lo, hi, scale } => {
-                out.push(2);
-                lo.encode(out);
-                hi.encode(out);
-                scale.encode(out);
-            }
-            Self::Boolean => out.push(3),
-        }
-    }
-}
-
-impl Decode for ColumnType {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match u8::decode(reader)? {
-            1 => Ok(Self::Code { list: Decode::decode(reader)?, version: Decode::decode(reader)? }),
-            2 => Ok(Self::Number { lo: Decode::decode(reader)?, hi: Decode::decode(reader)?, scale: Decode::decode(reader)? }),
-            3 => Ok(Self::Boolean),
-            _ => Err(DecodeError::Invalid("column type")),
-        }
-    }
-}
+canonical_union!(ColumnType { 1 = Code { list, version }, 2 = Number { lo, hi, scale }, 3 = Boolean, 4 = Time { lo, hi } });
 
 /// One column beside the unit and the partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +96,40 @@ pub struct Table {
     pub titles: Titles,
 }
 canonical_struct!(Table { name, columns, max_rows_per_person, max_rows, titles });
+
+/// One column of a dimension table: for each code of the table's key, a code of another list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// Name in SQL.
+    pub name: String,
+    /// Name of the list that the values are codes of.
+    pub list: String,
+    /// Version of the list.
+    pub version: String,
+    /// One code for each code of the key's list, in its order.
+    pub values: Vec<String>,
+    /// For people.
+    pub titles: Titles,
+}
+canonical_struct!(Attribute { name, list, version, values, titles });
+
+/// A public table that is part of the contract: what is known of each code of a list, such as a municipality's province.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dimension {
+    /// Name in SQL, after the contract's.
+    pub name: String,
+    /// Name of the key column in SQL.
+    pub key: String,
+    /// Name of the list whose codes are its key; it has one row for each.
+    pub list: String,
+    /// Version of the list.
+    pub version: String,
+    /// The other columns.
+    pub attributes: Vec<Attribute>,
+    /// For people.
+    pub titles: Titles,
+}
+canonical_struct!(Dimension { name, key, list, version, attributes, titles });
 
 /// What the privacy unit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +176,8 @@ pub struct DataContract {
     pub tables: Vec<Table>,
     /// Code lists in all their versions.
     pub code_lists: Vec<CodeList>,
+    /// Public tables to join with.
+    pub dimensions: Vec<Dimension>,
 }
 canonical_struct!(DataContract {
     name,
@@ -182,10 +197,11 @@ canonical_struct!(DataContract {
     max_holders_per_person,
     tables,
     code_lists,
+    dimensions,
 });
 
 impl Document for DataContract {
-    const TAG: &'static str = "commun/contract/v1";
+    const TAG: &'static str = "commun/contract/v2";
 }
 
 impl DataContract {
@@ -197,6 +213,20 @@ impl DataContract {
     /// One version of a code list.
     pub fn code_list(&self, name: &str, version: &str) -> Option<&CodeList> {
         self.code_lists.iter().find(|list| list.name == name && list.version == version)
+    }
+}
+
+impl DataContract {
+    /// The dimension table of this name.
+    pub fn dimension(&self, name: &str) -> Option<&Dimension> {
+        self.dimensions.iter().find(|dimension| dimension.name == name)
+    }
+}
+
+impl Dimension {
+    /// The attribute of this name.
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
     }
 }
 

@@ -1,12 +1,18 @@
 //! Reads a data contract from TOML, and reports every fault at once.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::calendar::{Calendar, Period};
-use crate::contract::{Code, CodeList, Column, ColumnType, DataContract, MAX_CODES, Table, UnitKind};
+use crate::contract::{Attribute, Code, CodeList, Column, ColumnType, DataContract, Dimension, MAX_CODES, Table, UnitKind};
 use crate::ids::is_name;
+use crate::plan::time;
 use crate::titles::Titles;
 use crate::units::{Delta, Rho};
+
+/// Most attributes of a dimension table.
+const MAX_ATTRIBUTES: usize = 64;
 
 /// Why a text is not a data contract: all faults, one a line.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +34,8 @@ struct RawContract {
     table: Vec<RawTable>,
     #[serde(default)]
     code_list: Vec<RawCodeList>,
+    #[serde(default)]
+    dimension: Vec<RawDimension>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +104,33 @@ enum RawColumnType {
         scale: u8,
     },
     Boolean {},
+    Time {
+        first: String,
+        last: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDimension {
+    name: String,
+    titles: Titles,
+    key: String,
+    list: String,
+    version: String,
+    #[serde(default)]
+    attribute: Vec<RawAttribute>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAttribute {
+    name: String,
+    titles: Titles,
+    list: String,
+    version: String,
+    /// Code of the key to code of the attribute.
+    values: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -146,7 +181,7 @@ fn convert(raw: RawContract, faults: &mut Vec<String>) -> DataContract {
     };
     let first_period = period("partition.first", &raw.partition.first);
     let last_period = period("partition.last", &raw.partition.last);
-    let code_lists = raw
+    let code_lists: Vec<CodeList> = raw
         .code_list
         .into_iter()
         .map(|list| CodeList {
@@ -170,6 +205,8 @@ fn convert(raw: RawContract, faults: &mut Vec<String>) -> DataContract {
     let delta_conv = delta("delta_conv", &raw.budget.delta_conv);
     let delta_keys = raw.budget.delta_keys.map_or(Delta::ZERO, |text| delta("delta_keys", &text));
     let RawUnitKind::Person = raw.unit.kind;
+    let tables = raw.table.into_iter().map(|table| convert_table(table, faults)).collect();
+    let dimensions = raw.dimension.into_iter().map(|dimension| convert_dimension(dimension, &code_lists, faults)).collect();
     DataContract {
         name: raw.name,
         version: raw.version,
@@ -186,12 +223,45 @@ fn convert(raw: RawContract, faults: &mut Vec<String>) -> DataContract {
         delta_keys,
         max_groups_per_person: raw.max_groups_per_person,
         max_holders_per_person: raw.max_holders_per_person,
-        tables: raw.table.into_iter().map(convert_table).collect(),
+        tables,
+        dimensions,
         code_lists,
     }
 }
 
-fn convert_table(raw: RawTable) -> Table {
+/// Puts the attributes' values in the order of the key's codes.
+fn convert_dimension(raw: RawDimension, code_lists: &[CodeList], faults: &mut Vec<String>) -> Dimension {
+    let list = code_lists.iter().find(|list| list.name == raw.list && list.version == raw.version);
+    let codes: Vec<&str> = list.iter().flat_map(|list| &list.codes).map(|code| code.code.as_str()).collect();
+    let mut attributes = Vec::new();
+    for RawAttribute { name, titles, list, version, mut values } in raw.attribute {
+        let mut missing = Vec::new();
+        let ordered = codes.iter().map(|code| {
+            values.remove(*code).unwrap_or_else(|| {
+                missing.push(*code);
+                String::new()
+            })
+        });
+        let ordered: Vec<String> = ordered.collect();
+        let place = format!("dimension {}, attribute {name}", raw.name);
+        if let Some(first) = missing.first() {
+            faults.push(format!("{place}: {} code(s) of the key have no value, the first is {first}", missing.len()));
+        }
+        if let Some(first) = values.keys().next() {
+            faults.push(format!("{place}: {} value(s) for no code of the key, the first is {first}", values.len()));
+        }
+        attributes.push(Attribute { name, titles, list, version, values: ordered });
+    }
+    Dimension { name: raw.name, titles: raw.titles, key: raw.key, list: raw.list, version: raw.version, attributes }
+}
+
+fn convert_table(raw: RawTable, faults: &mut Vec<String>) -> Table {
+    let mut seconds = |place: String, text: &str| {
+        time::parse(text).unwrap_or_else(|| {
+            faults.push(format!("{place}: \"{text}\" is no time; write for example 2011-01-31 or 2011-01-31 23:59:59"));
+            0
+        })
+    };
     Table {
         name: raw.name,
         titles: raw.titles,
@@ -201,13 +271,17 @@ fn convert_table(raw: RawTable) -> Table {
             .column
             .into_iter()
             .map(|column| Column {
-                name: column.name,
-                titles: column.titles,
                 column_type: match column.column_type {
                     RawColumnType::Code { list, version } => ColumnType::Code { list, version },
                     RawColumnType::Number { lo, hi, scale } => ColumnType::Number { lo, hi, scale },
                     RawColumnType::Boolean {} => ColumnType::Boolean,
+                    RawColumnType::Time { first, last } => ColumnType::Time {
+                        lo: seconds(format!("column {} first", column.name), &first),
+                        hi: seconds(format!("column {} last", column.name), &last),
+                    },
                 },
+                name: column.name,
+                titles: column.titles,
             })
             .collect(),
     }
@@ -231,6 +305,13 @@ fn check(contract: &DataContract, faults: &mut Vec<String>) {
     }
     for list in &contract.code_lists {
         name("code_list", &list.name);
+    }
+    for dimension in &contract.dimensions {
+        name("dimension", &dimension.name);
+        name("dimension key", &dimension.key);
+        for attribute in &dimension.attributes {
+            name(&format!("attribute of {}", dimension.name), &attribute.name);
+        }
     }
     let mut require = |holds: bool, fault: String| {
         if !holds {
@@ -271,7 +352,35 @@ fn check(contract: &DataContract, faults: &mut Vec<String>) {
                     require(*scale <= 9, format!("{place}: scale is at most 9"));
                 }
                 ColumnType::Boolean => {}
+                ColumnType::Time { lo, hi } => {
+                    require(lo <= hi, format!("{place}: first is after last"));
+                    require(time::TIME_RANGE.contains(lo) && time::TIME_RANGE.contains(hi), format!("{place}: years are 1 to 9999"));
+                }
             }
+        }
+    }
+    for (number, dimension) in contract.dimensions.iter().enumerate() {
+        let place = format!("dimension {}", dimension.name);
+        let taken =
+            contract.table(&dimension.name).is_some() || contract.dimensions[..number].iter().any(|other| other.name == dimension.name);
+        require(!taken, format!("{place}: this name is already taken"));
+        require(dimension.attributes.len() <= MAX_ATTRIBUTES, format!("{place}: at most {MAX_ATTRIBUTES} attributes"));
+        let Some(keys) = contract.code_list(&dimension.list, &dimension.version) else {
+            require(false, format!("{place}: there is no code list {} of version {}", dimension.list, dimension.version));
+            continue;
+        };
+        for (number, attribute) in dimension.attributes.iter().enumerate() {
+            let place = format!("{place}, attribute {}", attribute.name);
+            let taken = attribute.name == dimension.key || dimension.attributes[..number].iter().any(|other| other.name == attribute.name);
+            require(!taken, format!("{place}: this name is already taken"));
+            require(attribute.values.len() == keys.codes.len(), format!("{place}: one value for each code of the key is needed"));
+            let Some(list) = contract.code_list(&attribute.list, &attribute.version) else {
+                require(false, format!("{place}: there is no code list {} of version {}", attribute.list, attribute.version));
+                continue;
+            };
+            let codes: std::collections::HashSet<&str> = list.codes.iter().map(|code| code.code.as_str()).collect();
+            let stray = attribute.values.iter().find(|value| !value.is_empty() && !codes.contains(value.as_str()));
+            require(stray.is_none(), format!("{place}: {} is no code of {}", stray.map_or("", String::as_str), attribute.list));
         }
     }
     for (number, list) in contract.code_lists.iter().enumerate() {

@@ -13,8 +13,8 @@ use crate::units::{Delta, Epsilon, Rho};
 /// Largest document that is decoded, in bytes (16 MiB).
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 
-/// Deepest nesting of predicates that is decoded; a hostile document cannot exhaust the stack.
-pub const MAX_DEPTH: u32 = 64;
+/// Deepest nesting of expressions that is decoded; a hostile document cannot exhaust the stack.
+pub const MAX_DEPTH: u32 = 128;
 
 /// Why bytes are not a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -301,6 +301,49 @@ macro_rules! canonical_enum {
     };
 }
 
+/// Encodes an enum whose variants carry values: one byte for the variant, then its fields in order. May be recursive; nesting is limited
+/// when it is read.
+#[macro_export]
+macro_rules! canonical_union {
+    ($name:ident { $($number:literal = $variant:ident $(($($field:ident),* $(,)?))? $({ $($named:ident),* $(,)? })?),* $(,)? }) => {
+        impl $crate::encoding::Encode for $name {
+            fn encode(&self, out: &mut Vec<u8>) {
+                match self {
+                    $( Self::$variant $(($($field),*))? $({ $($named),* })? => {
+                        out.push($number);
+                        $( $( $crate::encoding::Encode::encode($field, out); )* )?
+                        $( $( $crate::encoding::Encode::encode($named, out); )* )?
+                    } )*
+                }
+            }
+        }
+        impl $crate::encoding::Decode for $name {
+            fn decode(reader: &mut $crate::encoding::Reader<'_>) -> Result<Self, $crate::encoding::DecodeError> {
+                reader.nested(|reader| match <u8 as $crate::encoding::Decode>::decode(reader)? {
+                    $( $number => {
+                        $( $( let $field = $crate::encoding::Decode::decode(reader)?; )* )?
+                        $( $( let $named = $crate::encoding::Decode::decode(reader)?; )* )?
+                        Ok(Self::$variant $(($($field),*))? $({ $($named),* })?)
+                    } )*
+                    _ => Err($crate::encoding::DecodeError::Invalid(stringify!($name))),
+                })
+            }
+        }
+    };
+}
+
+impl<T: Encode> Encode for Box<T> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (**self).encode(out);
+    }
+}
+
+impl<T: Decode> Decode for Box<T> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        T::decode(reader).map(Self::new)
+    }
+}
+
 /// A `Vec<u8>` field: bytes with their length (the generic list would do the same, a byte at a time).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bytes(pub Vec<u8>);
@@ -325,7 +368,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::{CompareOp, Literal, Predicate};
+    use crate::plan::{Condition, Value};
     use crate::query::{PriceRequest, Query, QuerySettings, SnapshotRule};
     use crate::signed::{Signature, SignedDocument};
 
@@ -381,15 +424,19 @@ mod tests {
         let mut bytes = Vec::new();
         u32::MAX.encode(&mut bytes);
         assert_eq!(Vec::<Signature>::decode(&mut Reader::new(&bytes)), Err(DecodeError::Truncated));
-        let leaf = Predicate::Compare { column: "a".to_owned(), op: CompareOp::Eq, literal: Literal::Boolean(true) };
-        let deep = |levels| (1..levels).fold(leaf.clone(), |inner, _| Predicate::Not(Box::new(inner)));
-        let encoded = |predicate: &Predicate| {
+        let leaf = Condition::Constant(Some(true));
+        let deep = |levels| (1..levels).fold(leaf.clone(), |inner, _| Condition::Not(Box::new(inner)));
+        let encoded = |predicate: &Condition| {
             let mut bytes = Vec::new();
             predicate.encode(&mut bytes);
             bytes
         };
-        assert!(Predicate::decode(&mut Reader::new(&encoded(&deep(MAX_DEPTH)))).is_ok());
-        assert_eq!(Predicate::decode(&mut Reader::new(&encoded(&deep(MAX_DEPTH + 1)))), Err(DecodeError::TooDeep));
+        let wide = Value::Coalesce(vec![Value::Null; 1_000]);
+        let mut bytes = Vec::new();
+        wide.encode(&mut bytes);
+        assert_eq!(Value::decode(&mut Reader::new(&bytes)), Ok(wide));
+        assert!(Condition::decode(&mut Reader::new(&encoded(&deep(MAX_DEPTH)))).is_ok());
+        assert_eq!(Condition::decode(&mut Reader::new(&encoded(&deep(MAX_DEPTH + 1)))), Err(DecodeError::TooDeep));
     }
 
     #[test]

@@ -15,10 +15,16 @@ pub enum QueryClass {
     CountRows,
     /// `COUNT(DISTINCT unit)`
     CountUnits,
-    /// `SUM(column)`
+    /// `SUM(number)`
     Sum,
+    /// `AVG(number)`
+    Average,
+    /// `VAR_SAMP`, `VAR_POP`, `STDDEV_SAMP`, `STDDEV_POP`; they give the average away too.
+    Variance,
+    /// Quantiles and medians; they give the whole distribution away, coarsely.
+    Quantile,
 }
-canonical_enum!(QueryClass { CountRows = 1, CountUnits = 2, Sum = 3 });
+canonical_enum!(QueryClass { CountRows = 1, CountUnits = 2, Sum = 3, Average = 4, Variance = 5, Quantile = 6 });
 
 impl QueryClass {
     /// As written in a permit's draft.
@@ -27,6 +33,9 @@ impl QueryClass {
             Self::CountRows => "count_rows",
             Self::CountUnits => "count_units",
             Self::Sum => "sum",
+            Self::Average => "average",
+            Self::Variance => "variance",
+            Self::Quantile => "quantile",
         }
     }
 }

@@ -71,6 +71,10 @@ pub struct TableBinding {
     pub name: String,
     /// SQL over the sources; its columns are those of the contract's table with the unit and the partition.
     pub sql: String,
+    /// Whether the rows come sorted by unit, ascending: integers by value, texts by bytes. It makes queries faster. A wrong claim
+    /// costs the time of a second reading and changes no answer.
+    #[serde(default)]
+    pub sorted_by_unit: bool,
 }
 
 /// A holder's binding.

@@ -11,15 +11,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
-use commun_domain::contract::{ColumnType, DataContract, Table};
+use commun_domain::contract::{DataContract, Table};
 use futures::StreamExt;
 use tokio::task::JoinSet;
 
 pub use report::{CheckReport, ColumnReport, TableReport};
 
 use crate::binding::Binding;
-use crate::columns::{Reading, Texts, booleans, exact_numbers};
 use crate::engine::{bound_sql, check_type, column_faults, stream};
+use crate::read::{Codes, Reading, Texts, booleans, exact_numbers, is_unit, seconds, unpacked};
 use crate::{EngineError, EngineOptions, source};
 
 /// Different unknown codes or partitions that are told apart in a column; later ones are counted together.
@@ -55,26 +55,20 @@ async fn check_table(
         }
     };
     report.faults.extend(column_faults(bound.schema().fields().iter().map(|field| field.name().as_str()), contract, &table.name));
+    // The calendar decides about partitions: their texts are looked at as they are.
+    let no_codes = || Reading::Code(Codes::new(std::iter::empty()));
     let mut columns = vec![
-        Checked { name: contract.unit_column.clone(), reading: Reading::Text, codes: None },
-        Checked { name: contract.partition_column.clone(), reading: Reading::Text, codes: None },
+        Checked { name: contract.unit_column.clone(), reading: Reading::Unit },
+        Checked { name: contract.partition_column.clone(), reading: no_codes() },
     ];
-    columns.extend(table.columns.iter().map(|column| {
-        Checked {
-            name: column.name.clone(),
-            reading: Reading::of(&column.column_type),
-            codes: match &column.column_type {
-                ColumnType::Code { list, version } => contract
-                    .code_list(list, version)
-                    .map(|list| list.codes.iter().map(|code| code.code.clone()).collect::<std::collections::HashSet<_>>()),
-                _ => None,
-            },
-        }
+    columns.extend(table.columns.iter().map(|column| Checked {
+        name: column.name.clone(),
+        reading: Reading::of(&column.column_type, |list, version| contract.code_list(list, version)).unwrap_or_else(no_codes),
     }));
     columns.retain(|column| {
         let Ok(field) = bound.schema().field_with_unqualified_name(&column.name) else { return false };
-        report.columns.push(ColumnReport::new(&column.name, field.data_type(), column.reading.expected()));
-        match check_type(&table.name, &column.name, field.data_type(), column.reading) {
+        report.columns.push(ColumnReport::new(&column.name, field.data_type(), &column.reading));
+        match check_type(&table.name, &column.name, field.data_type(), &column.reading) {
             Ok(()) => true,
             Err(error) => {
                 report.faults.push(error.to_string());
@@ -118,7 +112,6 @@ async fn check_table(
 struct Checked {
     name: String,
     reading: Reading,
-    codes: Option<std::collections::HashSet<String>>,
 }
 
 struct Shared {
@@ -176,9 +169,8 @@ impl Shared {
         seen.rows += u64::try_from(rows).unwrap_or(u64::MAX);
         let (units, partitions) = (Texts::read(batch.column(0)), Texts::read(batch.column(1)));
         for row in 0..rows {
-            if units.unit(row).is_none() {
-                seen.null_units += 1;
-            }
+            let unit = units.get(row).filter(|unit| is_unit(unit));
+            seen.null_units += u64::from(unit.is_none());
             let Some(partition) = partitions.get(row) else {
                 seen.columns[1].nulls += 1;
                 continue;
@@ -194,7 +186,7 @@ impl Shared {
             } else {
                 seen.partitions.insert(partition.to_owned(), 1);
             }
-            if let Some(unit) = units.unit(row) {
+            if let Some(unit) = unit {
                 seen.persons.push(self.hasher.hash_one((unit, partition)));
             }
         }
@@ -202,20 +194,31 @@ impl Shared {
             let null = |row: usize| array.is_null(row) || *array.data_type() == arrow::datatypes::DataType::Null;
             let nulls = (0..rows).filter(|row| null(*row)).count();
             seen.nulls += u64::try_from(nulls).unwrap_or(u64::MAX);
-            match column.reading {
-                Reading::Text => {
+            match &column.reading {
+                Reading::Unit => {}
+                Reading::Code(codes) => {
                     let texts = Texts::read(array);
                     for text in (0..rows).filter_map(|row| texts.get(row)) {
-                        if column.codes.as_ref().is_some_and(|codes| !codes.contains(text)) {
+                        if codes.place(text).is_none() {
                             seen.strangers.add(text, 1);
                         }
                     }
                 }
+                Reading::Time { lo, hi } => {
+                    // As values: a dictionary or runs are unpacked first.
+                    let times = seconds(&unpacked(array));
+                    for row in (0..rows).filter(|row| !null(*row)) {
+                        match times.get(row) {
+                            None => seen.unreadable += 1,
+                            Some(time) => seen.out_of_range += u64::from(!(*lo..=*hi).contains(&time)),
+                        }
+                    }
+                }
                 Reading::Number { lo, hi, scale } => {
-                    for (row, number) in exact_numbers(array, scale).into_iter().enumerate() {
+                    for (row, number) in exact_numbers(array, *scale).into_iter().enumerate() {
                         match number {
                             None if !null(row) => seen.unreadable += 1,
-                            Some(number) if number < i128::from(lo) || number > i128::from(hi) => seen.out_of_range += 1,
+                            Some(number) if number < i128::from(*lo) || number > i128::from(*hi) => seen.out_of_range += 1,
                             _ => {}
                         }
                     }

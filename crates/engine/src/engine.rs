@@ -5,23 +5,25 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use commun_domain::contract::DataContract;
 use commun_domain::ids::QueryId;
 use commun_domain::plan::PrivatePlan;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlanBuilder;
-use datafusion::physical_plan::execute_stream_partitioned;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream, execute_stream_partitioned};
 use datafusion::prelude::{Expr, SessionContext};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use tokio::task::JoinSet;
 
 use crate::binding::Binding;
-use crate::bound::{BUCKETS, Bounds, Bucket, Totals};
-use crate::columns::{Reading, readable};
+use crate::bound::Room;
 use crate::error::EngineError;
 use crate::lower::{Lowering, Needed};
+use crate::physical::{self, BoundExec};
+use crate::read::{Reading, UnitKind, readable};
+use crate::work::{Outcome, Work};
 use crate::{source, total};
 
 /// Exact totals in native units. Neither printable nor serialisable: they must not leave the process.
@@ -51,14 +53,17 @@ pub trait Engine: Send + Sync {
 }
 
 /// How the machine is used. None of it changes a result.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// Threads that read and compute.
     pub threads: NonZeroUsize,
     /// Rows of one batch.
     pub batch_rows: NonZeroUsize,
-    /// Most memory for the binding's own SQL (joins); `None` sets no limit.
+    /// Most memory: half of it for bounding, which goes to a file when it needs more, three eighths for the binding's own SQL (a join that needs more
+    /// fails), the rest for batches on their way. `None` sets no limit, and nothing goes to a file.
     pub memory_bytes: Option<NonZeroUsize>,
+    /// Folder for what does not fit the memory: unnamed files, encrypted with keys that no disk has seen.
+    pub spill_folder: PathBuf,
 }
 
 impl Default for EngineOptions {
@@ -68,7 +73,20 @@ impl Default for EngineOptions {
             threads: std::thread::available_parallelism().unwrap_or(one),
             batch_rows: NonZeroUsize::new(8192).unwrap_or(one),
             memory_bytes: None,
+            spill_folder: std::env::temp_dir(),
         }
+    }
+}
+
+impl EngineOptions {
+    /// Bytes for the binding's own SQL.
+    pub(crate) fn sql_bytes(&self) -> Option<usize> {
+        self.memory_bytes.map(|bytes| bytes.get() / 8 * 3)
+    }
+
+    fn room(&self) -> Room {
+        let bytes = self.memory_bytes.map(|bytes| bytes.get() / 2);
+        Room { bytes, folder: self.spill_folder.clone(), threads: self.threads.get() }
     }
 }
 
@@ -94,63 +112,30 @@ impl DataFusionEngine {
     }
 
     async fn run(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<Cells, EngineError> {
-        let (lowering, bounds) = Lowering::new(plan, query_id, contract)?;
+        let (lowering, shape) = Lowering::new(plan, query_id, contract)?;
+        let (lowering, shape) = (Arc::new(lowering), Arc::new(shape));
         let sql = bound_sql(&self.binding, contract, &plan.table)?;
         let context = source::open(&self.binding, &self.folder, &self.options).await?;
-        let scanned = scan(&context, contract, &plan.table, &sql, &lowering.needed).await?;
-        let buckets = self.scatter(scanned, lowering).await?;
-        let totals = self.aggregate(buckets, bounds).await?;
-        Ok(Cells { outputs: totals.outputs })
-    }
-
-    async fn scatter(&self, scanned: Scan, lowering: Lowering) -> Result<Vec<Vec<Bucket>>, EngineError> {
-        let lowering = Arc::new(lowering);
-        let mut readers = JoinSet::new();
-        for mut stream in scanned {
-            let lowering = Arc::clone(&lowering);
-            readers.spawn(async move {
-                let mut buckets = lowering.buckets();
-                while let Some(batch) = stream.next().await {
-                    lowering.scatter(&batch.map_err(EngineError::execution)?, &mut buckets);
-                    tokio::task::yield_now().await;
-                }
-                Ok::<_, EngineError>(buckets)
-            });
-        }
-        let mut parts: Vec<Vec<Bucket>> = (0..BUCKETS).map(|_| Vec::new()).collect();
-        while let Some(reader) = readers.join_next().await {
-            for (part, bucket) in parts.iter_mut().zip(reader.map_err(EngineError::execution)??) {
-                part.push(bucket);
+        let claimed = self.binding.table(&plan.table).is_some_and(|table| table.sorted_by_unit);
+        // A claim of order that turns out to be wrong is forgotten, and all begins again.
+        for sorted in [claimed, false] {
+            let (input, kind) = scan(&context, contract, &plan.table, &sql, &lowering.needed).await?;
+            let (lowering, shape) = (Arc::clone(&lowering), Arc::clone(&shape));
+            let work = Arc::new(Work { lowering, shape, kind, room: self.options.room(), sorted, outcome: Mutex::default() });
+            let physical: Arc<dyn ExecutionPlan> = Arc::new(BoundExec::new(input, Arc::clone(&work)));
+            physical::check(&physical, plan)?;
+            let mut end = execute_stream(physical, context.task_ctx()).map_err(EngineError::execution)?;
+            while let Some(batch) = end.next().await {
+                batch.map_err(EngineError::execution)?;
+            }
+            match work.take_outcome() {
+                Some(Ok(Outcome::Done(totals))) => return Ok(Cells { outputs: totals.outputs }),
+                Some(Ok(Outcome::Disorder)) => {}
+                Some(Err(error)) => return Err(error),
+                None => break,
             }
         }
-        Ok(parts)
-    }
-
-    async fn aggregate(&self, mut buckets: Vec<Vec<Bucket>>, bounds: Bounds) -> Result<Totals, EngineError> {
-        let bounds = Arc::new(bounds);
-        let mut workers = JoinSet::new();
-        let share = buckets.len().div_ceil(self.options.threads.get()).max(1);
-        while !buckets.is_empty() {
-            let mine = buckets.split_off(buckets.len().saturating_sub(share));
-            let bounds = Arc::clone(&bounds);
-            workers.spawn_blocking(move || {
-                let mut totals = Totals::zero(&bounds);
-                for parts in mine {
-                    let mut parts = parts.into_iter();
-                    let Some(mut whole) = parts.next() else { continue };
-                    for part in parts {
-                        whole.append(&part);
-                    }
-                    bounds.aggregate(&whole, &mut totals);
-                }
-                totals
-            });
-        }
-        let mut totals = Totals::zero(&bounds);
-        while let Some(worker) = workers.join_next().await {
-            totals.merge(&worker.map_err(EngineError::execution)?);
-        }
-        Ok(totals)
+        Err(EngineError::execution("the operator ended without an outcome"))
     }
 }
 
@@ -189,30 +174,33 @@ pub(crate) fn column_faults<'a>(found: impl Iterator<Item = &'a str>, contract: 
         .collect()
 }
 
-pub(crate) type Scan = Vec<datafusion::execution::SendableRecordBatchStream>;
-
-/// Streams the needed columns of a bound table, in their order. Everything that can be refused is refused before a row is read.
-pub(crate) async fn scan(
+/// Plans to read the needed columns of a bound table, in their order. Everything that can be refused is refused before a row is read.
+async fn scan(
     context: &SessionContext,
     contract: &DataContract,
     table: &str,
     sql: &str,
     needed: &[Needed],
-) -> Result<Scan, EngineError> {
+) -> Result<(Arc<dyn ExecutionPlan>, UnitKind), EngineError> {
     let bound = source::bound_plan(context, table, sql).await?;
     let binding = |message: String| EngineError::Binding(format!("table {table}: {message}"));
     let faults = column_faults(bound.schema().fields().iter().map(|field| field.name().as_str()), contract, table);
     if !faults.is_empty() {
         return Err(binding(faults.join("; ")));
     }
+    let mut kind = UnitKind::Text;
     for Needed { name, reading } in needed {
         let field = bound.schema().field_with_unqualified_name(name).map_err(|e| binding(e.strip_backtrace()))?;
-        check_type(table, name, field.data_type(), *reading)?;
+        check_type(table, name, field.data_type(), reading)?;
+        if matches!(reading, Reading::Unit) {
+            kind = UnitKind::of(field.data_type());
+        }
     }
-    stream(context, bound, needed.iter().map(|needed| needed.name.as_str())).await.map_err(binding)
+    let physical = read_columns(context, bound, needed.iter().map(|needed| needed.name.as_str())).await.map_err(binding)?;
+    Ok((physical, kind))
 }
 
-pub(crate) fn check_type(table: &str, column: &str, found: &arrow::datatypes::DataType, reading: Reading) -> Result<(), EngineError> {
+pub(crate) fn check_type(table: &str, column: &str, found: &arrow::datatypes::DataType, reading: &Reading) -> Result<(), EngineError> {
     if readable(found, reading) {
         return Ok(());
     }
@@ -220,12 +208,12 @@ pub(crate) fn check_type(table: &str, column: &str, found: &arrow::datatypes::Da
     Err(EngineError::ColumnType { table, column, found: found.to_string(), expected: reading.expected() })
 }
 
-/// Starts to read columns of a bound plan.
-pub(crate) async fn stream(
+/// Plans to read columns of a bound plan.
+pub(crate) async fn read_columns(
     context: &SessionContext,
     bound: datafusion::logical_expr::LogicalPlan,
     columns: impl Iterator<Item = &str>,
-) -> Result<Scan, String> {
+) -> Result<Arc<dyn ExecutionPlan>, String> {
     let text = |e: datafusion::error::DataFusionError| e.strip_backtrace();
     let mut projection = Vec::new();
     for name in columns {
@@ -236,6 +224,15 @@ pub(crate) async fn stream(
     let state = context.state();
     let optimised = state.optimize(&plan).map_err(text)?;
     total::check_total(&optimised)?;
-    let physical = state.query_planner().create_physical_plan(&optimised, &state).await.map_err(text)?;
-    execute_stream_partitioned(physical, context.task_ctx()).map_err(text)
+    state.query_planner().create_physical_plan(&optimised, &state).await.map_err(text)
+}
+
+/// Starts to read columns of a bound plan.
+pub(crate) async fn stream(
+    context: &SessionContext,
+    bound: datafusion::logical_expr::LogicalPlan,
+    columns: impl Iterator<Item = &str>,
+) -> Result<Vec<SendableRecordBatchStream>, String> {
+    let physical = read_columns(context, bound, columns).await?;
+    execute_stream_partitioned(physical, context.task_ctx()).map_err(|e| e.strip_backtrace())
 }

@@ -2,24 +2,26 @@
 //! it safe to leave (quantise, noise).
 //!
 //! The steps are apart so that each can be read alone: [`binding`] is the holder's mapping, `source` opens files, `total` makes the
-//! binding's SQL unable to fail on a row, `lower` turns a plan into columns to read, `bound` bounds each person and adds up in integers,
+//! binding's SQL unable to fail on a row, `lower` turns a plan into what is read and added up, `read` makes integers of columns, `eval` computes
+//! the plan's expressions, `bound` bounds each person and adds up in integers, `physical` puts that on top of the files' scans, `work` runs it,
 //! [`release`](mod@release) draws noise. This crate is the only user of `DataFusion`, and only scanning and the binding's SQL run
-//! there: filter, bounds and sums are code of this crate, because they carry the privacy.
+//! there: filter, expressions, bounds and sums are code of this crate, because they carry the privacy.
 //!
 //! What is not here: prices, lattices and noise laws (`commun-privacy`), whether a question may be answered (`commun-trust`).
 
 pub mod binding;
 mod bound;
 pub mod check;
-mod columns;
 mod engine;
 mod error;
-mod filter;
+mod eval;
 mod lower;
-mod number;
+mod physical;
+mod read;
 pub mod release;
 mod source;
 mod total;
+mod work;
 
 pub use binding::Binding;
 pub use check::{CheckReport, check};

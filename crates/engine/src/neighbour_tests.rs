@@ -2,18 +2,19 @@
 //! sensitivity that is priced, and nothing about batches, order or threads changes a result.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use commun_domain::plan::{CompareOp, Literal, Predicate};
+use commun_domain::plan::{CompareOp, Condition, PrivatePlan, Value};
+use commun_privacy::price;
 use proptest::prelude::*;
 
 use crate::Cells;
-use crate::testing::{LINF, Row, contract, options, over_csv, plan};
+use crate::testing::{LINF, Row, contract, options, over_csv, plan, rich_plan};
 
 const MONTHS: [&str; 2] = ["2011-01", "2011-02"];
 
 /// Squared sensitivity of one cell, per output of the test plans: rows, persons, sum of [-50, 1000].
 const DELTA_SQUARED: [i128; 3] = [(LINF as i128).pow(2), 1, (LINF as i128 * 1000).pow(2)];
 
-fn run(rows: &[Row], plan: &commun_domain::plan::PrivatePlan) -> Cells {
+fn run(rows: &[Row], plan: &PrivatePlan) -> Cells {
     tokio::runtime::Runtime::new().unwrap().block_on(over_csv(rows, plan, options(2, 16)))
 }
 
@@ -34,10 +35,13 @@ fn heavy() -> Vec<Row> {
     rows
 }
 
-fn filter() -> impl Strategy<Value = Option<Predicate>> {
-    let over_km = Predicate::Compare { column: "km".to_owned(), op: CompareOp::Gt, literal: Literal::Number(0) };
-    let not_at_a = Predicate::Not(Box::new(Predicate::InList { column: "home".to_owned(), literals: vec![Literal::Code("A".to_owned())] }));
-    prop::sample::select(vec![None, Some(over_km), Some(not_at_a)])
+fn km_above_0() -> Condition {
+    Condition::Compare { op: CompareOp::Gt, left: Box::new(Value::column("km")), right: Box::new(Value::Constant(0)) }
+}
+
+fn filter() -> impl Strategy<Value = Option<Condition>> {
+    let not_at_a = Condition::Not(Box::new(Condition::InSet { value: Box::new(Value::column("home")), set: vec![0] }));
+    prop::sample::select(vec![None, Some(km_above_0()), Some(not_at_a)])
 }
 
 proptest! {
@@ -56,15 +60,22 @@ proptest! {
             rows.extend(heavy());
         }
         let contract = contract();
-        let mut plan = plan(&contract, &MONTHS, &keys, max_groups);
+        let mut plan = rich_plan(&contract, &MONTHS, &keys, max_groups);
         plan.filter = filter;
         let without: Vec<Row> = rows.iter().filter(|row| row.person != "p0" || row.month != MONTHS[removed]).cloned().collect();
         let (all, fewer) = (run(&rows, &plan), run(&without, &plan));
-        for (output, delta_squared) in DELTA_SQUARED.iter().enumerate() {
-            prop_assert_eq!(all.outputs[output].len(), fewer.outputs[output].len());
-            let cells = all.outputs[output].iter().zip(&fewer.outputs[output]);
-            let distance: i128 = cells.map(|(a, b)| (a - b).pow(2)).sum();
-            prop_assert!(distance <= i128::from(max_groups) * delta_squared, "output {}: {}", output, distance);
+        for (number, output) in plan.outputs.iter().enumerate() {
+            let (all, fewer) = (&all.outputs[number], &fewer.outputs[number]);
+            prop_assert_eq!(all.len(), fewer.len());
+            let distance: i128 = all.iter().zip(fewer).map(|(a, b)| (a - b).pow(2)).sum();
+            let priced = price::sensitivity(&output.aggregate).unwrap();
+            let most = i128::from(max_groups) * i128::from(priced.levels) * i128::from(priced.delta).pow(2);
+            prop_assert!(distance <= most, "{}: {} is above {}", &output.name, distance, most);
+            // No number of a cell moves by more than its own sensitivity, and no more groups than L0 move.
+            let width = usize::try_from(output.aggregate.width()).unwrap();
+            let moved = all.chunks(width).zip(fewer.chunks(width)).filter(|(a, b)| a != b).count();
+            prop_assert!(moved <= usize::try_from(max_groups).unwrap());
+            prop_assert!(all.iter().zip(fewer).all(|(a, b)| (a - b).unsigned_abs() <= u128::from(priced.delta)));
         }
     }
 }
@@ -115,9 +126,8 @@ async fn a_filter_is_three_valued_and_off_grid_rows_are_dropped() {
     ];
     let mut plan = plan(&contract(), &["2011-01"], &["home"], 1);
     assert_eq!(over_csv(&rows, &plan, options(1, 8)).await.outputs[1], [2, 1, 0]);
-    let above = Predicate::Compare { column: "km".to_owned(), op: CompareOp::Gt, literal: Literal::Number(0) };
-    plan.filter = Some(above.clone());
+    plan.filter = Some(km_above_0());
     assert_eq!(over_csv(&rows, &plan, options(1, 8)).await.outputs, [[1, 0, 0], [1, 0, 0], [50, 0, 0]]);
-    plan.filter = Some(Predicate::Not(Box::new(above)));
+    plan.filter = Some(Condition::Not(Box::new(km_above_0())));
     assert_eq!(over_csv(&rows, &plan, options(1, 8)).await.outputs, [[0, 1, 0], [0, 1, 0], [0, -50, 0]]);
 }

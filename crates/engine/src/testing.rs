@@ -8,7 +8,7 @@ use std::path::Path;
 use commun_domain::contract::DataContract;
 use commun_domain::contract_toml::parse_contract;
 use commun_domain::ids::QueryId;
-use commun_domain::plan::{Aggregate, AnswerColumn, Key, KeySource, Output, PLAN_VERSION, PrivatePlan};
+use commun_domain::plan::{Aggregate, CompareOp, Condition, Key, KeyKind, KeySource, Measured, Output, PLAN_VERSION, PrivatePlan, Value};
 use commun_domain::{Document, Hash32};
 
 use crate::{Binding, Cells, DataFusionEngine, Engine, EngineError, EngineOptions};
@@ -98,17 +98,36 @@ pub(crate) fn csv(rows: &[Row]) -> String {
     text
 }
 
-/// All three sorts of output, keyed by home, train and the partition where wanted.
-pub(crate) fn plan(contract: &DataContract, months: &[&str], keys: &[&str], max_groups: u32) -> PrivatePlan {
-    let key = |name: &&str| Key {
-        name: (*name).to_owned(),
-        source: match *name {
-            "home" => KeySource::Code { column: "home".to_owned(), codes: ["A", "B", "C"].map(str::to_owned).to_vec() },
-            "train" => KeySource::Boolean { column: "train".to_owned() },
-            _ => KeySource::Partition,
-        },
+fn column(name: &str) -> Value {
+    Value::column(name)
+}
+
+pub(crate) fn key(name: &str) -> Key {
+    let values = |labels: &[&str], kind| KeySource::Values {
+        value: column(name),
+        values: (0..).take(labels.len()).collect(),
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        kind,
     };
-    let output = |name: &str, aggregate| Output { name: name.to_owned(), aggregate, share_num: 1, share_den: 3 };
+    let source = match name {
+        "home" => values(&["A", "B", "C"], KeyKind::Text),
+        "train" => values(&["false", "true"], KeyKind::Boolean),
+        _ => KeySource::Partition,
+    };
+    Key { name: name.to_owned(), source }
+}
+
+/// `km`, in tenths.
+pub(crate) fn km() -> Measured {
+    Measured { value: column("km"), lo: -50, hi: 1000, scale: 1 }
+}
+
+pub(crate) fn output(name: &str, aggregate: Aggregate, condition: Option<Condition>) -> Output {
+    Output { name: name.to_owned(), aggregate, condition, share_num: 1, share_den: 1 }
+}
+
+/// Counts of rows and persons and a sum, keyed by home, train and the partition where wanted.
+pub(crate) fn plan(contract: &DataContract, months: &[&str], keys: &[&str], max_groups: u32) -> PrivatePlan {
     PrivatePlan {
         version: PLAN_VERSION,
         contract: Hash32::from_bytes(*contract.hash().as_bytes()),
@@ -120,19 +139,42 @@ pub(crate) fn plan(contract: &DataContract, months: &[&str], keys: &[&str], max_
         calendar: contract.calendar,
         partitions: months.iter().map(|month| contract.calendar.parse(month).unwrap()).collect(),
         filter: None,
-        keys: keys.iter().map(key).collect(),
-        outputs: vec![
-            output("n", Aggregate::CountRows { max_rows_per_person: LINF }),
-            output("persons", Aggregate::CountUnits),
-            output("km", Aggregate::Sum { column: "km".to_owned(), lo: -50, hi: 1000, scale: 1, max_rows_per_person: LINF }),
-        ],
-        columns: vec![AnswerColumn::Output(0), AnswerColumn::Output(1), AnswerColumn::Output(2)],
+        keys: keys.iter().map(|name| key(name)).collect(),
         max_groups_per_person: max_groups,
+        outputs: vec![
+            output("n", Aggregate::CountRows { max_rows_per_person: LINF }, None),
+            output("persons", Aggregate::CountUnits, None),
+            output("km", Aggregate::Sum { measured: km(), max_rows_per_person: LINF }, None),
+        ],
+        grouping_sets: vec![],
+        columns: vec![],
+        having: None,
+        order: vec![],
+        offset: 0,
+        limit: None,
     }
 }
 
+/// The same with every kind of output, some of them with a condition.
+pub(crate) fn rich_plan(contract: &DataContract, months: &[&str], keys: &[&str], max_groups: u32) -> PrivatePlan {
+    let mut plan = plan(contract, months, keys, max_groups);
+    let by_train = Condition::Compare { op: CompareOp::Eq, left: Box::new(column("train")), right: Box::new(Value::Constant(1)) };
+    let max_rows_per_person = LINF;
+    plan.outputs.extend([
+        output("n train", Aggregate::CountRows { max_rows_per_person }, Some(by_train.clone())),
+        output("persons train", Aggregate::CountUnits, Some(by_train.clone())),
+        output("centred", Aggregate::CentredSum { measured: km(), max_rows_per_person }, None),
+        output("squares", Aggregate::CentredSquares { measured: km(), max_rows_per_person }, None),
+        output("squares train", Aggregate::CentredSquares { measured: km(), max_rows_per_person }, Some(by_train.clone())),
+        output("bins", Aggregate::Histogram { measured: km(), bins_log2: 3, max_rows_per_person }, None),
+        output("bins train", Aggregate::Histogram { measured: km(), bins_log2: 1, max_rows_per_person: 1 }, Some(by_train)),
+    ]);
+    plan
+}
+
 pub(crate) fn options(threads: usize, batch_rows: usize) -> EngineOptions {
-    EngineOptions { threads: NonZeroUsize::new(threads).unwrap(), batch_rows: NonZeroUsize::new(batch_rows).unwrap(), memory_bytes: None }
+    let (threads, batch_rows) = (NonZeroUsize::new(threads).unwrap(), NonZeroUsize::new(batch_rows).unwrap());
+    EngineOptions { threads, batch_rows, ..EngineOptions::default() }
 }
 
 pub(crate) async fn evaluate(

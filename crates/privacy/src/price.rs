@@ -4,11 +4,18 @@
 //! before the cohort is; the noise depends on how many agents' noise counts.
 
 use commun_domain::attempt::OutputNoise;
-use commun_domain::plan::{Aggregate, PrivatePlan};
+use commun_domain::plan::{Aggregate, MAX_BINS_LOG2, PrivatePlan};
 use commun_domain::{Delta, Rho};
 
+use crate::answer::{self, AnswerError};
 use crate::lattice::{Lattice, LatticeError, lattice};
 use crate::ledger::{Charge, Loss};
+
+mod sensitivity;
+mod statement;
+
+pub use sensitivity::{MAX_HISTOGRAM_VALUES_PER_PERSON, Sensitivity, sensitivity};
+pub use statement::{Statement, as_epsilon, loss_over_a_lifetime, loss_over_partitions, statement};
 
 /// Covers, in units of 2^-40, by how much a sum of discrete Gaussians can lose more than one discrete Gaussian
 /// (Kairouz, Liu and Steinke 2021, proposition 14: under 1e-100 at 16 steps; see `lattice/PROOF.md`).
@@ -24,11 +31,22 @@ pub enum PriceError {
     #[error("the outputs' shares of rho do not add up to 1")]
     Shares,
     /// The plan's bounds are impossible or leave nothing to sum.
-    #[error("the bounds of output \"{0}\" leave nothing to sum; use lo below hi, and not both 0")]
+    #[error("the bounds of output \"{0}\" leave nothing to add up; use lo below hi, not both 0, and at least one row a person")]
     Bounds(String),
-    /// The sensitivity, price or loss does not fit its integer.
-    #[error("the bounds or the requested rho are too large to be priced; ask for narrower bounds or for less rho")]
+    /// More bins than a histogram may have.
+    #[error("the histogram of output \"{0}\" has more than 2^{MAX_BINS_LOG2} bins")]
+    Bins(String),
+    /// The sensitivity of an output does not fit its integer.
+    #[error(
+        "one person could move output \"{0}\" too far to be priced; clamp it to narrower bounds, to fewer decimal digits or to fewer rows a person"
+    )]
+    Sensitivity(String),
+    /// The price does not fit its integer.
+    #[error("the requested rho is too large to be priced; ask for less")]
     TooLarge,
+    /// Nobody could make a table of the answer, so nobody is charged for it.
+    #[error(transparent)]
+    Unreadable(#[from] AnswerError),
     /// More noise shares than agents, or none.
     #[error("{honest} of {agents} agents cannot add the noise that counts")]
     Cohort {
@@ -46,19 +64,6 @@ pub enum PriceError {
         #[source]
         reason: LatticeError,
     },
-}
-
-/// Most by which one person's rows in one partition move one cell of this output, in native units (rows, people, 10^-scale).
-pub fn sensitivity(aggregate: &Aggregate) -> Option<u64> {
-    match aggregate {
-        Aggregate::CountUnits => Some(1),
-        Aggregate::CountRows { max_rows_per_person } => Some(u64::from(*max_rows_per_person)),
-        // One person's sum lies in [Linf min(lo, 0), Linf max(hi, 0)]; without rows it is 0, which lies in it too.
-        Aggregate::Sum { lo, hi, max_rows_per_person, .. } if lo <= hi => {
-            (*lo).min(0).unsigned_abs().max((*hi).max(0).unsigned_abs()).checked_mul(u64::from(*max_rows_per_person))
-        }
-        Aggregate::Sum { .. } => None,
-    }
 }
 
 /// What one partition is charged at each holder: the requested rho plus one unit of 2^-40. Declared group keys spend no delta.
@@ -83,23 +88,18 @@ pub fn noise(plan: &PrivatePlan, requested: Rho, agents: u32, honest: u32) -> Re
     plan.outputs
         .iter()
         .map(|output| {
-            let delta = sensitivity(&output.aggregate).ok_or(PriceError::TooLarge)?;
+            let too_far = || PriceError::Sensitivity(output.name.clone());
+            let Sensitivity { delta, levels } = sensitivity(&output.aggregate).ok_or_else(too_far)?;
+            // Squared distance: in each of at most L0 groups, delta^2 in each of the levels.
+            let moved = plan.max_groups_per_person.checked_mul(levels).ok_or_else(too_far)?;
             let share = (output.share_num, output.share_den);
-            let fitted = lattice(plan.max_groups_per_person, delta, share, requested, honest).and_then(|found| {
+            let fitted = lattice(moved, delta, share, requested, honest).and_then(|found| {
                 let fits = Lattice::fits_modulus(agents, found.d, found.s2);
                 if fits { Ok(found) } else { Err(LatticeError::TotalTooLarge) }
             });
             fitted.map(OutputNoise::from).map_err(|reason| PriceError::Output { name: output.name.clone(), reason })
         })
         .collect()
-}
-
-/// The loss of one person over all the plan's partitions at up to `holders` holders, published with each result release: `P^2` times the
-/// price, or `P` times where the partition is a group key, times `holders^2`.
-pub fn loss_over_partitions(plan: &PrivatePlan, price: Rho, holders: u32) -> Option<Rho> {
-    let partitions = u64::try_from(plan.partitions.len()).ok()?;
-    let times = if plan.partition_is_key() { partitions } else { partitions.checked_mul(partitions)? };
-    price.checked_mul(times)?.checked_mul(u64::from(holders).pow(2))
 }
 
 impl From<Lattice> for OutputNoise {
@@ -119,15 +119,17 @@ fn check_plan(plan: &PrivatePlan) -> Result<(), PriceError> {
         return Err(PriceError::Empty);
     }
     for output in &plan.outputs {
-        let empty = match &output.aggregate {
-            Aggregate::CountUnits => false,
-            Aggregate::CountRows { max_rows_per_person } => *max_rows_per_person == 0,
-            Aggregate::Sum { lo, hi, max_rows_per_person, .. } => lo > hi || (*lo == 0 && *hi == 0) || *max_rows_per_person == 0,
-        };
-        if empty {
+        if sensitivity::is_empty(&output.aggregate) {
             return Err(PriceError::Bounds(output.name.clone()));
         }
+        if matches!(output.aggregate, Aggregate::Histogram { bins_log2, .. } if bins_log2 > MAX_BINS_LOG2) {
+            return Err(PriceError::Bins(output.name.clone()));
+        }
+        if sensitivity(&output.aggregate).is_none() {
+            return Err(PriceError::Sensitivity(output.name.clone()));
+        }
     }
+    answer::check(plan)?;
     if shares_add_up_to_one(plan) { Ok(()) } else { Err(PriceError::Shares) }
 }
 

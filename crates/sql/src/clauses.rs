@@ -3,7 +3,10 @@
 //! Every struct is taken apart without `..`: a clause that a new `sqlparser` reads must be decided upon here before it compiles.
 
 use commun_domain::error::Position;
-use sqlparser::ast::{Expr, GroupByExpr, Ident, Query, Select, SelectFlavor, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins};
+use sqlparser::ast::{
+    Expr, Fetch, GroupByExpr, Ident, LimitClause, Offset, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem,
+    SetExpr, TableAlias, TableFactor, TableWithJoins, With,
+};
 use sqlparser::keywords::Keyword;
 
 use crate::text::Parsed;
@@ -33,22 +36,22 @@ macro_rules! constructs {
 }
 
 constructs! {
-    WITH: "WITH", [WITH], "write one SELECT over the table itself", ACROSS;
+    WITH: "WITH here", [WITH], "write WITH once, before the first SELECT, and without RECURSIVE", ACROSS;
     SUBQUERY: "a subquery", [FROM], "write one SELECT over the table itself", ACROSS;
     SET_OPERATION: "UNION, EXCEPT or INTERSECT", [UNION, EXCEPT, INTERSECT], "send the SELECTs one by one, each is a question of its own",
         "only UNION ALL keeps each row apart from the others";
-    ORDER_BY: "ORDER BY", [ORDER], "remove it and sort the answer: it has one row for each declared key, and reading it again is free", ACROSS;
-    LIMIT: "LIMIT, OFFSET or FETCH", [LIMIT, OFFSET, FETCH], "remove it and cut the answer: reading it again is free", ACROSS;
+    ORDER_BY: "ORDER BY", [ORDER], "sort the answer itself: write ORDER BY once, at the end; the order of rows means nothing", ACROSS;
+    LIMIT: "LIMIT, OFFSET or FETCH", [LIMIT, OFFSET, FETCH], "cut the answer itself: write LIMIT with a number, once, at the end; some rows of some people would be any rows", ACROSS;
     LOCK: "FOR UPDATE and other locks", [FOR], "remove it", "nothing is written";
     DISTINCT: "SELECT DISTINCT or ALL", [DISTINCT, ALL], "use GROUP BY with an aggregate; COUNT(DISTINCT unit) counts people", ACROSS;
-    HAVING: "HAVING", [HAVING], "remove it and filter the answer: reading it again is free", ACROSS;
+    HAVING: "HAVING here", [HAVING], "write HAVING beside the aggregates, in the outermost SELECT", ACROSS;
     WINDOW: "a window", [OVER, WINDOW, QUALIFY], "use GROUP BY; windows look across people", ACROSS;
     INTO: "SELECT INTO", [INTO], "remove INTO: the answer is sent to you", "nothing is written";
-    JOIN: "a join", [JOIN, FROM], "ask one table; a data contract can offer a table that is already joined",
+    JOIN: "this join", [JOIN, FROM], "join public tables of the data contract by ON column = table.key; tables of persons are not joined in this version",
         "only INNER and LEFT JOIN between sources on equal columns keep each row apart from the others";
     TABLE_EXTRA: "something other than a plain table name after FROM", [FROM], "write FROM contract.table, with or without an alias",
         "only the named sources may be read";
-    GROUPING: "GROUP BY ALL, ROLLUP, CUBE or GROUPING SETS", [GROUP], "list the key columns; ask margins as questions of their own", ACROSS;
+    GROUPING: "GROUP BY ALL or WITH ROLLUP", [GROUP], "list the keys, or write ROLLUP (...), CUBE (...) or GROUPING SETS (...)", ACROSS;
     GROUP_BY: "GROUP BY", [GROUP], "remove it", ACROSS;
     VENDOR: "a clause that only some databases have", [TOP, SETTINGS, FORMAT, LATERAL, CONNECT, CLUSTER, DISTRIBUTE, SORT, PREWHERE],
         "write SELECT ... FROM ... WHERE ... GROUP BY ...", "only SELECT, FROM, JOIN, WHERE and UNION ALL are read";
@@ -61,22 +64,57 @@ pub(crate) struct BareSelect<'a> {
     pub(crate) from: &'a [TableWithJoins],
     pub(crate) filter: Option<&'a Expr>,
     pub(crate) group_by: &'a [Expr],
+    pub(crate) having: Option<&'a Expr>,
+}
+
+/// A query taken apart.
+#[derive(Debug)]
+pub(crate) struct QueryParts<'a> {
+    pub(crate) with: Option<&'a With>,
+    pub(crate) body: &'a SetExpr,
+    pub(crate) order_by: &'a [OrderByExpr],
+    pub(crate) limit: Option<&'a Expr>,
+    pub(crate) offset: Option<&'a Expr>,
+}
+
+/// The parts of a query that has only allowed clauses at its outside.
+pub(crate) fn query_parts(query: &Query) -> Result<QueryParts<'_>, &'static Construct> {
+    let Query { with, body, order_by, limit_clause, fetch, locks, for_clause, settings, format_clause, pipe_operators } = query;
+    let excess = [
+        (!locks.is_empty() || for_clause.is_some(), LOCK),
+        (settings.is_some() || format_clause.is_some() || !pipe_operators.is_empty(), VENDOR),
+    ];
+    if let Some(construct) = first_of(&excess) {
+        return Err(construct);
+    }
+    let order_by: &[OrderByExpr] = match order_by {
+        None => &[],
+        Some(OrderBy { kind: OrderByKind::Expressions(items), interpolate: None }) => items,
+        Some(_) => return Err(ORDER_BY),
+    };
+    let (limit, offset) = match limit_clause {
+        None => (None, None),
+        Some(LimitClause::LimitOffset { limit, offset, limit_by }) if limit_by.is_empty() => {
+            (limit.as_ref(), offset.as_ref().map(|Offset { value, rows: _ }| value))
+        }
+        Some(_) => return Err(LIMIT),
+    };
+    let limit = match (limit, fetch) {
+        (limit, None) => limit,
+        (None, Some(Fetch { with_ties: false, percent: false, quantity: Some(quantity) })) => Some(quantity),
+        _ => return Err(LIMIT),
+    };
+    Ok(QueryParts { with: with.as_ref(), body, order_by, limit, offset })
 }
 
 /// The body of a query that has nothing else.
 pub(crate) fn bare_query(query: &Query) -> Result<&SetExpr, &'static Construct> {
-    let Query { with, body, order_by, limit_clause, fetch, locks, for_clause, settings, format_clause, pipe_operators } = query;
-    let excess = [
-        (with.is_some(), WITH),
-        (order_by.is_some(), ORDER_BY),
-        (limit_clause.is_some() || fetch.is_some(), LIMIT),
-        (!locks.is_empty() || for_clause.is_some(), LOCK),
-        (settings.is_some() || format_clause.is_some() || !pipe_operators.is_empty(), VENDOR),
-    ];
+    let QueryParts { with, body, order_by, limit, offset } = query_parts(query)?;
+    let excess = [(with.is_some(), WITH), (!order_by.is_empty(), ORDER_BY), (limit.is_some() || offset.is_some(), LIMIT)];
     first_of(&excess).map_or(Ok(body), Err)
 }
 
-/// The parts of a SELECT that has nothing else than items, FROM, WHERE and GROUP BY.
+/// The parts of a SELECT that has nothing else than items, FROM, WHERE, GROUP BY and HAVING.
 pub(crate) fn bare_select(select: &Select) -> Result<BareSelect<'_>, &'static Construct> {
     let Select {
         select_token: _,
@@ -123,13 +161,12 @@ pub(crate) fn bare_select(select: &Select) -> Result<BareSelect<'_>, &'static Co
     };
     let excess = [
         (distinct.is_some(), DISTINCT),
-        (having.is_some(), HAVING),
         (!named_window.is_empty() || qualify.is_some() || *window_before_qualify, WINDOW),
         (into.is_some(), INTO),
         (!modifiers.is_empty(), GROUPING),
         (vendor, VENDOR),
     ];
-    let parts = BareSelect { items: projection, from, filter: selection.as_ref(), group_by: keys };
+    let parts = BareSelect { items: projection, from, filter: selection.as_ref(), group_by: keys, having: having.as_ref() };
     first_of(&excess).map_or(Ok(parts), Err)
 }
 

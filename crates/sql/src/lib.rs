@@ -9,24 +9,16 @@
 
 mod binding;
 mod clauses;
-mod compile;
-mod items;
-mod literal;
-mod names;
-mod predicate;
+mod question;
 mod refuse;
-mod scalar;
 mod text;
 
 pub use binding::{BindingFault, MAX_BRANCHES, check_binding, rewrite_binding};
-pub use compile::{MAX_PARTITIONS, MAX_SELECT_ITEMS, compile};
-pub use predicate::{MAX_LIST_ITEMS, MAX_PREDICATE_DEPTH};
+pub use question::{
+    AGGREGATES, FUNCTIONS, MAX_BUCKETS, MAX_KEY_VALUES, MAX_LABEL_CHARS, MAX_LIST_ITEMS, MAX_NODES, MAX_PARTITIONS, MAX_PREDICATE_DEPTH,
+    MAX_SELECT_ITEMS, compile,
+};
 pub use text::{MAX_PARENTHESES, MAX_TOKENS, strip_explain};
-
-#[cfg(test)]
-mod fixture;
-#[cfg(test)]
-mod fuzz_tests;
 
 #[cfg(test)]
 mod page_tests;

@@ -31,7 +31,7 @@ pub(crate) fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<
     std::thread::scope(|scope| std::thread::Builder::new().stack_size(PARSER_STACK_BYTES).spawn_scoped(scope, work).ok()?.join().ok())
 }
 
-/// What Commun reads: ANSI SQL with nested comments. FILTER and grouping sets are read so that they can be refused by name.
+/// What Commun reads: ANSI SQL with nested comments. FILTER and grouping sets are read; what else they may hold is for the rules to say.
 #[derive(Debug)]
 pub(crate) struct CommunDialect;
 

@@ -14,7 +14,7 @@ use commun_domain::bundle::Roster;
 use commun_domain::contract::DataContract;
 use commun_domain::encoding::{Bytes, Encode, sha256};
 use commun_domain::permit::{Permit, QueryClass};
-use commun_domain::plan::{Aggregate, KeySource, Predicate, PrivatePlan};
+use commun_domain::plan::{Aggregate, Estimate, PrivatePlan};
 use commun_domain::query::{MAX_QUERY_LIFETIME_S, PriceRequest, Query};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Delta, Document, Hash32, QueryId, Refusal, Rho, WireCode};
@@ -205,55 +205,54 @@ pub fn covers(permit: &Permit, plan: &PrivatePlan) -> Result<(), Refusal> {
         return not_covered(format!("table {}", plan.table), format!("it allows the tables {}", tables.join(", ")));
     }
     let columns: BTreeSet<&str> = entries.iter().flat_map(|entry| &entry.columns).map(String::as_str).collect();
-    if let Some(column) = used_columns(plan).into_iter().find(|column| !columns.contains(column)) {
+    if let Some(column) = plan.columns_read().into_iter().find(|column| !columns.contains(column)) {
         let allowed = columns.into_iter().collect::<Vec<_>>().join(", ");
         return not_covered(format!("column {column} of {}", plan.table), format!("it allows the columns {allowed}"));
     }
-    let class = |output: &commun_domain::plan::Output| match output.aggregate {
-        Aggregate::CountRows { .. } => QueryClass::CountRows,
-        Aggregate::CountUnits => QueryClass::CountUnits,
-        Aggregate::Sum { .. } => QueryClass::Sum,
-    };
-    if let Some(class) = plan.outputs.iter().map(class).find(|class| !permit.query_classes.contains(class)) {
+    if let Some(class) = used_classes(plan).into_iter().find(|class| !permit.query_classes.contains(class)) {
         let allowed: Vec<&str> = permit.query_classes.iter().map(|class| class.as_str()).collect();
         return not_covered(format!("the query class {}", class.as_str()), format!("it allows {}", allowed.join(", ")));
     }
     Ok(())
 }
 
-/// Columns beside unit and partition that a plan reads.
-fn used_columns(plan: &PrivatePlan) -> BTreeSet<&str> {
-    fn of_predicate<'a>(predicate: &'a Predicate, columns: &mut BTreeSet<&'a str>) {
-        match predicate {
-            Predicate::And(parts) | Predicate::Or(parts) => parts.iter().for_each(|part| of_predicate(part, columns)),
-            Predicate::Not(part) => of_predicate(part, columns),
-            Predicate::Compare { column, .. } | Predicate::InList { column, .. } | Predicate::IsNull { column } => {
-                columns.insert(column);
+/// Classes of statistic that a plan asks for. An average needs a count, a variance a count and a sum: those belong to the class that
+/// needs them, and to it alone. What leaves and is shown in no such way has a class of its own, so that nothing leaves without one.
+fn used_classes(plan: &PrivatePlan) -> BTreeSet<QueryClass> {
+    let (mut classes, mut parts) = (BTreeSet::new(), BTreeSet::new());
+    plan.estimates(&mut |estimate| {
+        estimate.visit(&mut |part| match part {
+            Estimate::Mean { count, centred } => {
+                classes.insert(QueryClass::Average);
+                parts.extend([*count, *centred]);
             }
-            Predicate::Constant(_) => {}
-        }
-    }
-    let mut columns = BTreeSet::new();
-    if let Some(filter) = &plan.filter {
-        of_predicate(filter, &mut columns);
-    }
-    for key in &plan.keys {
-        match &key.source {
-            KeySource::Code { column, .. } | KeySource::Boolean { column } => {
-                columns.insert(column.as_str());
+            Estimate::Variance { count, centred, squares, .. } => {
+                classes.insert(QueryClass::Variance);
+                parts.extend([*count, *centred, *squares]);
             }
-            KeySource::Partition => {}
-        }
-    }
-    for output in &plan.outputs {
-        match &output.aggregate {
-            Aggregate::Sum { column, .. } => {
-                columns.insert(column.as_str());
+            _ => {}
+        });
+    });
+    // A count that is also asked for by itself is one.
+    plan.estimates(&mut |estimate| {
+        estimate.visit(&mut |part| {
+            if let Estimate::Output(index) = part {
+                parts.remove(index);
             }
-            Aggregate::CountRows { .. } | Aggregate::CountUnits => {}
-        }
+        });
+    });
+    for (output, index) in plan.outputs.iter().zip(0u16..) {
+        match output.aggregate {
+            Aggregate::CentredSum { .. } if !parts.contains(&index) => classes.insert(QueryClass::Average),
+            Aggregate::CentredSquares { .. } if !parts.contains(&index) => classes.insert(QueryClass::Variance),
+            Aggregate::Histogram { .. } => classes.insert(QueryClass::Quantile),
+            Aggregate::Sum { .. } => classes.insert(QueryClass::Sum),
+            Aggregate::CountUnits => classes.insert(QueryClass::CountUnits),
+            Aggregate::CountRows { .. } if !parts.contains(&index) => classes.insert(QueryClass::CountRows),
+            Aggregate::CountRows { .. } | Aggregate::CentredSum { .. } | Aggregate::CentredSquares { .. } => false,
+        };
     }
-    columns
+    classes
 }
 
 fn requested_rho(query: &Query, contract: &DataContract) -> Result<Rho, Refusal> {

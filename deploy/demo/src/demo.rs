@@ -60,7 +60,7 @@ fn in_folder(args: &Args, folder: &Path) -> anyhow::Result<()> {
     steps.end();
     running.ensure()?;
     let comparison = Comparison::read(folder, &census)?;
-    comparison.print(&contract, persons)?;
+    comparison.print(&contract, persons, census.total())?;
     comparison.write_report(folder, persons, &steps)?;
     if args.once {
         return Ok(());

@@ -102,11 +102,13 @@ impl Comparison {
     }
 
     /// Prints the largest flows by name, then the coverage.
-    pub(crate) fn print(&self, contract: &DataContract, persons: u64) -> anyhow::Result<()> {
+    pub(crate) fn print(&self, contract: &DataContract, persons: u64, census_total: u64) -> anyhow::Result<()> {
         let mut flows: Vec<&Cell> = self.cells.iter().filter(|cell| cell.home != cell.work).collect();
         flows.sort_by(|a, b| b.answer.total_cmp(&a.answer));
         let mut table = plain_table();
-        table.set_header(["from", "to", "commuters", "margin", "census", "difference"]);
+        // Fewer persons than the census counts have a truth of their own.
+        let truth = if persons == census_total { "census" } else { "truth" };
+        table.set_header(["from", "to", "commuters", "margin", truth, "difference"]);
         for cell in flows.iter().take(LARGEST) {
             table.add_row([
                 name(contract, &cell.home).to_owned(),

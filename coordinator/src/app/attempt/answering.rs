@@ -63,9 +63,8 @@ impl Attempt<Logged> {
 impl Attempt<Reading> {
     pub(super) async fn answers(self) -> Result<Attempt<Answered>, Ended> {
         let (run, Reading { mut inbox, manifest, answer_until }) = (self.run, self.state);
-        let outputs = run.admitted.plan.outputs.len();
-        let cells = run.admitted.plan.cells().and_then(|cells| usize::try_from(cells).ok()).unwrap_or(0);
-        let mut sums = vec![vec![0i64; cells]; outputs];
+        let lengths: Arc<[usize]> = run.admitted.plan.output_lengths().unwrap_or_default().into();
+        let mut sums: Vec<Vec<i64>> = lengths.iter().map(|length| vec![0; *length]).collect();
         let mut answered = std::collections::BTreeSet::new();
         while answered.len() < run.listed.len() {
             let Ok(Some((name, message))) = timeout_at(answer_until, inbox.next()).await else {
@@ -85,9 +84,10 @@ impl Attempt<Reading> {
                 return Err(lost(holder, &FromAgent::Answer { head, values }, true));
             }
             let expected = holder.clone();
+            let lengths = Arc::clone(&lengths);
             let partial = blocking(move || {
                 check_answer(&head, &manifest, &values, &expected)?;
-                decode_values(&values, outputs, cells).ok_or_else(|| {
+                decode_values(&values, &lengths).ok_or_else(|| {
                     Refusal::new(WireCode::InvalidQuery, "it has another shape than the manifest", "update the holder's agent")
                 })
             });

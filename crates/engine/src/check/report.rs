@@ -5,6 +5,8 @@ use std::fmt;
 
 use arrow::datatypes::DataType;
 
+use crate::read::Reading;
+
 /// Unknown codes that are shown of each column.
 pub(super) const EXAMPLES: usize = 5;
 
@@ -58,10 +60,12 @@ pub struct ColumnReport {
     pub expected: &'static str,
     /// Rows without a value.
     pub nulls: u64,
-    /// Values that are no number, or neither true nor false; queries read them as NULL.
+    /// Values that are no number, no time, or neither true nor false; queries read them as NULL.
     pub unreadable: u64,
-    /// Numbers outside the contract's bounds; queries clamp them.
+    /// Numbers outside the contract's bounds, which queries clamp; times outside, which queries read as NULL.
     pub out_of_range: u64,
+    /// Whether what is outside the bounds is clamped rather than NULL.
+    pub clamped: bool,
     /// Codes outside the list, or partitions outside the calendar; queries pass over such rows.
     pub unknown: u64,
     /// The most frequent unknown ones, with their rows.
@@ -91,9 +95,10 @@ impl TableReport {
 }
 
 impl ColumnReport {
-    pub(super) fn new(name: &str, found: &DataType, expected: &'static str) -> Self {
+    pub(super) fn new(name: &str, found: &DataType, reading: &Reading) -> Self {
         let (name, found) = (name.to_owned(), found.to_string());
-        Self { name, found, expected, nulls: 0, unreadable: 0, out_of_range: 0, unknown: 0, examples: Vec::new() }
+        let (expected, clamped) = (reading.expected(), matches!(reading, Reading::Number { .. }));
+        Self { name, found, expected, nulls: 0, unreadable: 0, out_of_range: 0, clamped, unknown: 0, examples: Vec::new() }
     }
 }
 
@@ -151,7 +156,8 @@ impl fmt::Display for ColumnReport {
             write!(f, ", {} unreadable (read as NULL)", self.unreadable)?;
         }
         if self.out_of_range > 0 {
-            write!(f, ", {} outside the bounds (clamped)", self.out_of_range)?;
+            let read = if self.clamped { "clamped" } else { "read as NULL" };
+            write!(f, ", {} outside the bounds ({read})", self.out_of_range)?;
         }
         if self.unknown > 0 {
             let shown = |(text, rows): &(String, u64)| format!("{:?} ({rows})", text.chars().take(EXAMPLE_CHARS).collect::<String>());

@@ -60,11 +60,11 @@ fn session(options: &EngineOptions) -> Result<SessionContext, EngineError> {
     settings.optimizer.use_statistics_registry = false;
     settings.optimizer.join_reordering = false;
 
-    // Nothing that a query reads is ever written to a disk.
+    // DataFusion would write what it spills in clear; ours is encrypted (`bound`), theirs is refused.
     let no_files = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let mut runtime = RuntimeEnvBuilder::new().with_disk_manager_builder(no_files);
-    if let Some(bytes) = options.memory_bytes {
-        runtime = runtime.with_memory_limit(bytes.get(), 1.0);
+    if let Some(bytes) = options.sql_bytes() {
+        runtime = runtime.with_memory_limit(bytes, 1.0);
     }
     let state = SessionStateBuilder::new()
         .with_config(config)

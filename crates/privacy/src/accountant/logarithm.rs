@@ -7,7 +7,7 @@
 const TERMS: u32 = 13;
 
 /// ln x for a positive, finite, normal x.
-pub(super) fn ln(x: f64) -> f64 {
+pub(crate) fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
     let exponent_bits = u32::try_from(bits >> 52).unwrap_or(0);
     let mut exponent = f64::from(exponent_bits) - 1023.0;

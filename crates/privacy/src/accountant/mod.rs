@@ -16,7 +16,9 @@ mod logarithm;
 
 use commun_domain::units::{DELTA_UNITS_PER_ONE, EPSILON_UNITS_PER_ONE, RHO_UNITS_PER_ONE};
 use commun_domain::{Delta, Epsilon, Rho};
-use logarithm::{ln, ln_1p};
+use logarithm::ln_1p;
+
+pub(crate) use logarithm::ln;
 
 /// Room for rounding, relative to the sum of the terms' sizes: some hundred times what the operations can lose.
 const ROUNDING: f64 = 1e-13;

@@ -25,8 +25,12 @@ const COARSE_DIGITS: i32 = 10;
 /// People in one cell of one holder that the modulus leaves room for: 2^33, more than live.
 const MAX_PEOPLE_LOG2: u32 = 33;
 
-/// Least and greatest exponent of a step that [`lattice`] returns and [`dequantise`] reads.
+/// Least and greatest exponent of a step that [`lattice`] returns.
 pub const GAMMA_LOG2_RANGE: std::ops::RangeInclusive<i32> = -64..=64;
+
+/// Exponents of two that [`dequantise`] writes as decimals: those of a lattice, and of a centred sum or square on it (23 digits finer).
+/// A fraction of 100 binary digits times ten still fits 128.
+const TEXT_LOG2_RANGE: std::ops::RangeInclusive<i32> = -100..=64;
 
 /// Noise and scale of one output at one agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +112,7 @@ impl Variance {
 
 /// The lattice of one output.
 ///
-/// `l0`: most groups of one person; `delta`: most by which one person moves one cell, in native units (people, or 10^-scale of a
+/// `l0`: most groups of one person, times the levels of a histogram; `delta`: most by which one person moves one cell, in native units (people, or 10^-scale of a
 /// sum's unit); `share`: numerator and denominator of the output's part of `rho`; `h`: agents whose noise counts.
 pub fn lattice(l0: u32, delta: u64, share: (u32, u32), rho: Rho, h: u32) -> Result<Lattice, LatticeError> {
     if l0 == 0 || delta == 0 || h == 0 || rho == Rho::ZERO {
@@ -192,16 +196,16 @@ impl Lattice {
 
 /// A sum of lattice steps in native units, exactly, as a decimal text: -13 at `gamma_log2 = -2` is `-3.25`.
 ///
-/// For an exponent outside [`GAMMA_LOG2_RANGE`], which no lattice of this crate has, the exact text is a product: `-13*2^-70`.
-pub fn dequantise(sum: i64, gamma_log2: i32) -> String {
-    if !GAMMA_LOG2_RANGE.contains(&gamma_log2) {
+/// For an exponent outside -100 to 64, which no number of this crate has, the exact text is a product: `-13*2^-130`.
+pub fn dequantise(sum: impl Into<i128>, gamma_log2: i32) -> String {
+    let sum: i128 = sum.into();
+    if !TEXT_LOG2_RANGE.contains(&gamma_log2) {
         return format!("{sum}*2^{gamma_log2}");
     }
-    let magnitude = u128::from(sum.unsigned_abs());
+    let magnitude = sum.unsigned_abs();
     let sign = if sum < 0 { "-" } else { "" };
     if gamma_log2 >= 0 {
-        // At most 2^63 shifted by at most 64.
-        return format!("{sign}{}", magnitude << gamma_log2);
+        return format!("{sign}{}", doubled(magnitude, gamma_log2.unsigned_abs()));
     }
     let bits = gamma_log2.unsigned_abs();
     let mut fraction = magnitude & ((1 << bits) - 1);
@@ -215,6 +219,26 @@ pub fn dequantise(sum: i64, gamma_log2: i32) -> String {
         fraction &= (1 << bits) - 1;
     }
     text
+}
+
+/// `magnitude 2^times` in decimal digits, of any size.
+fn doubled(magnitude: u128, times: u32) -> String {
+    if times <= magnitude.leading_zeros() && times < u128::BITS {
+        return (magnitude << times).to_string();
+    }
+    let mut digits: Vec<u8> = magnitude.to_string().bytes().rev().map(|digit| digit - b'0').collect();
+    for _ in 0..times {
+        let mut carry = 0;
+        for digit in &mut digits {
+            let twice = *digit * 2 + carry;
+            *digit = twice % 10;
+            carry = twice / 10;
+        }
+        if carry > 0 {
+            digits.push(carry);
+        }
+    }
+    digits.iter().rev().map(|digit| char::from(b'0' + digit)).collect()
 }
 
 #[cfg(test)]

@@ -139,7 +139,10 @@ fn sums_are_written_as_plain_decimals() {
     }
     assert_eq!(dequantise(i64::MIN, 64), format!("-{}", 1u128 << 127));
     assert_eq!(dequantise(1, -64).len(), 66);
+    assert_eq!(dequantise(1, -100).len(), 102);
+    assert_eq!(dequantise(i128::MIN, 64), "-3138550867693340381917894711603833208051177722232017256448");
     assert_eq!(dequantise(1, 65), "1*2^65");
+    assert_eq!(dequantise(1, -101), "1*2^-101");
     assert_eq!(dequantise(i64::MIN, i32::MIN), "-9223372036854775808*2^-2147483648");
 }
 

@@ -1,59 +1,121 @@
 //! Prices and noise of small plans, by hand.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::{PriceError, charges, loss_over_partitions, noise, price, sensitivity};
+use super::{
+    MAX_HISTOGRAM_VALUES_PER_PERSON, PriceError, Sensitivity, Statement, as_epsilon, charges, loss_over_a_lifetime, loss_over_partitions,
+    noise, price, sensitivity, statement,
+};
+use crate::answer::AnswerError;
+use crate::fixture::{column, counting, measured, output, plan, rows, sum};
 use crate::lattice::LatticeError;
+use crate::ledger::Loss;
 use commun_domain::attempt::OutputNoise;
-use commun_domain::calendar::{Calendar, Period};
-use commun_domain::plan::{Aggregate, Key, KeySource, Output, PLAN_VERSION, PrivatePlan};
-use commun_domain::{Delta, Hash32, Rho};
+use commun_domain::plan::{Aggregate, Estimate, Key, KeySource, MAX_BINS_LOG2, PrivatePlan};
+use commun_domain::{Delta, Rho};
+use proptest::prelude::*;
 
 /// Epsilon 1 at delta 1e-9.
 const RHO: Rho = Rho::from_units(16_463_051_015);
 
-fn output(aggregate: Aggregate, share_num: u32, share_den: u32) -> Output {
-    Output { name: "x".into(), aggregate, share_num, share_den }
+fn once(delta: u64) -> Sensitivity {
+    Sensitivity { delta, levels: 1 }
 }
 
-fn sum(lo: i64, hi: i64, max_rows_per_person: u32) -> Aggregate {
-    Aggregate::Sum { column: "km".into(), lo, hi, scale: 1, max_rows_per_person }
+fn centred(lo: i64, hi: i64, max_rows_per_person: u32) -> Aggregate {
+    Aggregate::CentredSum { measured: measured(lo, hi, 2), max_rows_per_person }
 }
 
-fn plan(outputs: Vec<Output>) -> PrivatePlan {
-    PrivatePlan {
-        version: PLAN_VERSION,
-        contract: Hash32::default(),
-        contract_name: "mobility".into(),
-        budget_domain: "mobility".into(),
-        table: "commute".into(),
-        unit_column: "subscriber_id".into(),
-        partition_column: "ref_month".into(),
-        calendar: Calendar::Month,
-        partitions: vec![Period(24_132), Period(24_133)],
-        filter: None,
-        keys: vec![],
-        outputs,
-        columns: vec![],
-        max_groups_per_person: 1,
-    }
+fn squares(lo: i64, hi: i64, max_rows_per_person: u32) -> Aggregate {
+    Aggregate::CentredSquares { measured: measured(lo, hi, 2), max_rows_per_person }
 }
 
-fn counting() -> PrivatePlan {
-    plan(vec![output(Aggregate::CountUnits, 1, 1)])
+fn histogram(lo: i64, hi: i64, bins_log2: u8, max_rows_per_person: u32) -> Aggregate {
+    Aggregate::Histogram { measured: measured(lo, hi, 0), bins_log2, max_rows_per_person }
 }
 
 #[test]
 fn sensitivities_follow_the_bounds() {
-    assert_eq!(sensitivity(&Aggregate::CountUnits), Some(1));
-    assert_eq!(sensitivity(&Aggregate::CountRows { max_rows_per_person: 7 }), Some(7));
-    assert_eq!(sensitivity(&sum(0, 100, 3)), Some(300));
-    assert_eq!(sensitivity(&sum(-500, 100, 3)), Some(1500));
+    assert_eq!(sensitivity(&Aggregate::CountUnits), Some(once(1)));
+    assert_eq!(sensitivity(&rows(7)), Some(once(7)));
+    assert_eq!(sensitivity(&sum(0, 100, 3)), Some(once(300)));
+    assert_eq!(sensitivity(&sum(-500, 100, 3)), Some(once(1500)));
     // All values between 50 and 100, but a person without rows sums to 0.
-    assert_eq!(sensitivity(&sum(50, 100, 1)), Some(100));
-    assert_eq!(sensitivity(&sum(-100, -50, 1)), Some(100));
-    assert_eq!(sensitivity(&sum(i64::MIN, 0, 1)), Some(1 << 63));
+    assert_eq!(sensitivity(&sum(50, 100, 1)), Some(once(100)));
+    assert_eq!(sensitivity(&sum(-100, -50, 1)), Some(once(100)));
+    assert_eq!(sensitivity(&sum(i64::MIN, 0, 1)), Some(once(1 << 63)));
     assert_eq!(sensitivity(&sum(i64::MIN, 0, 2)), None);
     assert_eq!(sensitivity(&sum(1, 0, 1)), None);
+}
+
+#[test]
+fn sensitivities_of_means_and_variances_follow_the_range_not_the_place() {
+    assert_eq!(sensitivity(&centred(0, 100, 3)), Some(once(300 << 20)));
+    assert_eq!(sensitivity(&centred(-1_000_000, -999_900, 3)), Some(once(300 << 20)));
+    assert_eq!(sensitivity(&squares(-50, 50, 3)), Some(once(30_000 << 20)));
+    // R = 2^22 - 1 is the widest whose square, refined, fits 64 bits.
+    assert_eq!(sensitivity(&squares(0, (1 << 22) - 1, 1)), Some(once(((1 << 22) - 1u64).pow(2) << 20)));
+    assert_eq!(sensitivity(&squares(0, 1 << 22, 1)), None);
+    assert_eq!(sensitivity(&squares(i64::MIN, i64::MAX, 1)), None);
+    assert_eq!(sensitivity(&centred(i64::MIN, i64::MAX, 1)), None);
+    assert_eq!(sensitivity(&centred(0, (1 << 44) - 1, 1)), Some(once(((1 << 44) - 1) << 20)));
+    for (lo, hi) in [(5, 5), (6, 5)] {
+        assert_eq!(sensitivity(&centred(lo, hi, 1)), None);
+        assert_eq!(sensitivity(&squares(lo, hi, 1)), None);
+        assert_eq!(sensitivity(&histogram(lo, hi, 3, 1)), None);
+    }
+}
+
+#[test]
+fn a_histogram_moves_in_every_level_and_the_root_counts() {
+    assert_eq!(sensitivity(&histogram(0, 99, 10, 4)), Some(Sensitivity { delta: 4, levels: 11 }));
+    assert_eq!(sensitivity(&histogram(0, 99, 0, 4)), Some(Sensitivity { delta: 4, levels: 1 }));
+    assert_eq!(sensitivity(&histogram(0, 99, MAX_BINS_LOG2 + 1, 4)), None);
+    assert_eq!(sensitivity(&histogram(0, 99, 3, MAX_HISTOGRAM_VALUES_PER_PERSON + 1)), None);
+    // PRIVACY: 1,024 bins at rho = .01 at one centre: sigma^2 = 11 / (2 * .01) = 550.
+    let rho = Rho::parse("0.01").unwrap();
+    let median = plan(vec![output(histogram(0, 99_999, 10, 1), 1, 1)]);
+    assert_eq!(noise(&median, rho, 1, 1), Ok(vec![OutputNoise { gamma_log2: 0, d: 1, s2: 551 }]));
+    // Two groups a person: twice the levels.
+    let two = PrivatePlan { max_groups_per_person: 2, ..median };
+    assert_eq!(noise(&two, rho, 1, 1).unwrap()[0].s2, 1_101);
+    let many = PrivatePlan { max_groups_per_person: u32::MAX / 11 + 1, ..two };
+    assert_eq!(noise(&many, rho, 1, 1), Err(PriceError::Sensitivity("x".into())));
+}
+
+proptest! {
+    /// One person's values fall into many nodes of a level, and rounding would move each of them: see `PROOF.md`.
+    #[test]
+    fn a_histogram_is_never_rounded_to_its_lattice(
+        linf in 1..=MAX_HISTOGRAM_VALUES_PER_PERSON, bins_log2 in 0..=MAX_BINS_LOG2, units in 1u64..1 << 50, groups in 1u32..100, honest in 1u32..50,
+    ) {
+        let plan = PrivatePlan { max_groups_per_person: groups, ..plan(vec![output(histogram(0, 1 << 30, bins_log2, linf), 1, 1)]) };
+        if let Ok(noise) = noise(&plan, Rho::from_units(units), 50, honest) {
+            prop_assert!(noise[0].gamma_log2 <= 0, "{:?}", noise);
+        }
+    }
+
+    #[test]
+    fn no_bounds_make_pricing_panic(
+        lo: i64, hi: i64, linf: u32, bins_log2: u8, scale: u8, which in 0usize..6, groups: u32, units: u64, share: (u32, u32), agents: u32, honest: u32,
+    ) {
+        let measured = measured(lo, hi, scale);
+        let aggregate = [
+            rows(linf),
+            Aggregate::CountUnits,
+            Aggregate::Sum { measured: measured.clone(), max_rows_per_person: linf },
+            Aggregate::CentredSum { measured: measured.clone(), max_rows_per_person: linf },
+            Aggregate::CentredSquares { measured: measured.clone(), max_rows_per_person: linf },
+            Aggregate::Histogram { measured, bins_log2, max_rows_per_person: linf },
+        ][which].clone();
+        let found = sensitivity(&aggregate);
+        let hostile = PrivatePlan { max_groups_per_person: groups, ..plan(vec![output(aggregate.clone(), share.0, share.1)]) };
+        prop_assert!(noise(&hostile, Rho::from_units(units), agents, honest).is_err() || share.0 == share.1);
+        let whole = PrivatePlan { outputs: vec![output(aggregate, 1, 1)], ..hostile };
+        if noise(&whole, Rho::from_units(units), agents, honest).is_ok() {
+            prop_assert!(found.is_some_and(|found| found.delta > 0 && found.levels > 0));
+            prop_assert!(lo < hi || which < 3);
+        }
+    }
 }
 
 #[test]
@@ -102,9 +164,16 @@ fn plans_that_no_compiler_writes_are_refused() {
     }
     assert_eq!(price(&plan(vec![]), RHO), Err(PriceError::Empty));
     assert_eq!(price(&PrivatePlan { partitions: vec![], ..counting() }, RHO), Err(PriceError::Empty));
-    for aggregate in [sum(0, 0, 1), sum(2, 1, 1), sum(0, 1, 0), Aggregate::CountRows { max_rows_per_person: 0 }] {
+    let impossible = [centred(1, 1, 1), centred(0, 1, 0), squares(2, 1, 1), squares(0, 1, 0), histogram(7, 7, 2, 1), histogram(0, 1, 1, 0)];
+    for aggregate in [sum(0, 0, 1), sum(2, 1, 1), sum(0, 1, 0), rows(0)].into_iter().chain(impossible) {
         assert_eq!(price(&plan(vec![output(aggregate, 1, 1)]), RHO), Err(PriceError::Bounds("x".into())));
     }
+    for aggregate in [squares(0, 1 << 22, 1), sum(i64::MIN, 0, 2), histogram(0, 9, 3, u32::MAX)] {
+        assert_eq!(price(&plan(vec![output(aggregate, 1, 1)]), RHO), Err(PriceError::Sensitivity("x".into())));
+    }
+    assert_eq!(price(&plan(vec![output(histogram(0, 9, 17, 1), 1, 1)]), RHO), Err(PriceError::Bins("x".into())));
+    let unreadable = PrivatePlan { columns: vec![column("n", Estimate::Output(1))], ..counting() };
+    assert!(matches!(price(&unreadable, RHO), Err(PriceError::Unreadable(AnswerError::Plan(_)))));
     for (agents, honest) in [(3, 0), (3, 4), (0, 0)] {
         assert_eq!(noise(&counting(), RHO, agents, honest), Err(PriceError::Cohort { agents, honest }));
     }
@@ -131,4 +200,24 @@ fn the_published_loss_grows_with_the_square_of_partitions_unless_they_are_keys_a
     assert_eq!(loss_over_partitions(&keyed, one, 1), Some(Rho::from_units(20)));
     assert_eq!(loss_over_partitions(&counting(), one, 3), Some(Rho::from_units(360)));
     assert_eq!(loss_over_partitions(&counting(), Rho::from_units(u64::MAX), 1), None);
+}
+
+#[test]
+fn the_statement_adds_up_over_partitions_holders_and_domains() {
+    let price = Loss { rho: Rho::from_units(10), delta: Delta::from_units(3) };
+    let found = statement(&counting(), price, 3);
+    let loss = |rho, delta| Some(Loss { rho: Rho::from_units(rho), delta: Delta::from_units(delta) });
+    // Two partitions, three holders: failures of open keys add up, losses of one noisy sum grow with the square.
+    assert_eq!(found, Statement { one_partition: price, all_partitions: loss(40, 6), all_holders: loss(360, 18) });
+    assert_eq!(Statement::over_domains(&[found, found]), loss(720, 36));
+    assert_eq!(Statement::over_domains(&[]), loss(0, 0));
+    let hopeless = statement(&counting(), Loss { rho: Rho::from_units(u64::MAX / 5), ..price }, 3);
+    assert_eq!((hopeless.all_partitions.is_some(), hopeless.all_holders), (true, None));
+    assert_eq!(Statement::over_domains(&[found, hopeless]), None);
+    assert_eq!(loss_over_a_lifetime(Rho::from_units(5), 24), Some(Rho::from_units(5 * 576)));
+
+    let delta_conv = Delta::from_units(1_000_000_000);
+    let (epsilon, delta) = as_epsilon(Loss { rho: RHO, delta: Delta::from_units(7) }, delta_conv).unwrap();
+    assert!((epsilon - 1.0).abs() < 1e-5);
+    assert_eq!(delta, Delta::from_units(1_000_000_007));
 }

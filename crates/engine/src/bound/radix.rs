@@ -1,0 +1,255 @@
+//! Input in any order: rows are dealt into parts by a hash of the person, so that each part's persons fit the cache, and every part is
+//! aggregated by itself.
+//!
+//! Rows wait in chunks. As long as they fit, each part is aggregated once, at the end, in one table that stays in the cache. When memory
+//! runs short, waiting rows are added to their part's own table, which is smaller: it grows with groups, not with rows. When that does not
+//! suffice, a part's groups go to a file (`spill`) and its table begins anew; at the end the file's groups are added up again, dealt finer
+//! if they are too many (`merge`). None of it changes a result: sums are exact, and see `table` for the groups that are kept.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::merge::merge;
+use super::rows::{MAX_TEXT_WORDS, Rows, hash_of};
+use super::shape::{SharedShape, Totals};
+use super::spill::Spill;
+use super::table::{Hasher, Table, text_words};
+use crate::read::UnitKind;
+
+/// Parts of the data, by the highest bits of the hash. A million persons make 4,000 a part: some hundred kilobytes.
+const PARTS: usize = 256;
+
+/// Words of a chunk when memory is plentiful.
+const CHUNK_WORDS: usize = 1024;
+
+/// Words of the smallest chunk.
+const LEAST_CHUNK_WORDS: usize = 64;
+
+/// What bounding may use of the machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Room {
+    /// Most memory; `None` sets no limit.
+    pub(crate) bytes: Option<usize>,
+    /// Where what does not fit goes.
+    pub(crate) folder: PathBuf,
+    pub(crate) threads: usize,
+}
+
+#[derive(Default)]
+struct Part {
+    chunks: Vec<Vec<u64>>,
+    table: Option<Table>,
+    spill: Option<Spill>,
+}
+
+/// See the module.
+pub(crate) struct Radix {
+    shape: SharedShape,
+    kind: UnitKind,
+    hasher: Hasher,
+    room: Room,
+    chunk_words: usize,
+    parts: Vec<Mutex<Part>>,
+    /// Bytes that each part holds, readable without its lock.
+    part_bytes: Vec<AtomicUsize>,
+    bytes: AtomicUsize,
+}
+
+/// Deals the rows of one reader.
+pub(crate) struct Dealer {
+    radix: Arc<Radix>,
+    chunks: Vec<Vec<u64>>,
+}
+
+impl Radix {
+    pub(crate) fn new(shape: SharedShape, kind: UnitKind, room: Room) -> Self {
+        // The chunks that are being filled, one a part and thread, take at most an eighth of the memory.
+        let fitting = room.bytes.map_or(CHUNK_WORDS, |bytes| bytes / (64 * PARTS * room.threads.max(1)));
+        Self {
+            shape,
+            kind,
+            hasher: Hasher::new(),
+            chunk_words: fitting.clamp(LEAST_CHUNK_WORDS, CHUNK_WORDS),
+            room,
+            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            part_bytes: (0..PARTS).map(|_| AtomicUsize::new(0)).collect(),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    fn account(&self, part: usize, before: usize, after: usize) {
+        // Wrapping: the difference may be negative.
+        let difference = after.wrapping_sub(before);
+        self.part_bytes[part].fetch_add(difference, Ordering::Relaxed);
+        self.bytes.fetch_add(difference, Ordering::Relaxed);
+    }
+
+    fn take_chunk(&self, number: usize, chunk: Vec<u64>) -> io::Result<()> {
+        self.account(number, 0, chunk.capacity() * 8);
+        self.parts[number].lock().unwrap_or_else(PoisonError::into_inner).chunks.push(chunk);
+        let Some(limit) = self.room.bytes else { return Ok(()) };
+        if self.bytes.load(Ordering::Relaxed) <= limit - limit / 4 {
+            return Ok(());
+        }
+        // Down to five eighths, so that this is not done for every chunk.
+        while self.bytes.load(Ordering::Relaxed) > limit / 8 * 5 {
+            let held = self.part_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed));
+            let Some((most, largest)) = held.zip(0..).max() else { break };
+            if most == 0 {
+                break;
+            }
+            self.relieve(largest)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a part smaller: by adding its rows up, or, when that brought little, by writing its groups to its file.
+    fn relieve(&self, number: usize) -> io::Result<()> {
+        let mut part = self.parts[number].lock().unwrap_or_else(PoisonError::into_inner);
+        let before = part.bytes();
+        let mut table = part.table.take().unwrap_or_else(|| Table::new(self.shape.clone(), self.kind, self.hasher));
+        for chunk in std::mem::take(&mut part.chunks) {
+            self.add_chunk(&mut table, &chunk);
+        }
+        if table.bytes() > before / 2 {
+            let spill = match &mut part.spill {
+                Some(spill) => spill,
+                none => none.insert(Spill::create(&self.room.folder)?),
+            };
+            table.export(|record| spill.write(record), |_, _| true)?;
+        } else {
+            part.table = Some(table);
+        }
+        self.account(number, before, part.bytes());
+        Ok(())
+    }
+
+    fn add_chunk(&self, table: &mut Table, chunk: &[u64]) {
+        let words = self.shape.row_words;
+        if self.kind == UnitKind::Text {
+            let mut rest = chunk;
+            while !rest.is_empty() {
+                let (row, behind) = rest.split_at(words);
+                let (text, behind) = behind.split_at(text_words(behind));
+                table.add_row(row, text);
+                rest = behind;
+            }
+        } else {
+            chunk.chunks_exact(words).for_each(|row| table.add_row(row, &[]));
+        }
+    }
+
+    /// Adds up everything that the dealers have finished.
+    pub(crate) fn finish(&self, totals: &Mutex<Totals>) -> io::Result<()> {
+        let threads = self.room.threads.clamp(1, PARTS);
+        let next = AtomicUsize::new(0);
+        let mut spilled = Vec::new();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.work(&next, totals))).collect();
+            for worker in workers {
+                spilled.extend(worker.join().map_err(|_| io::Error::other("a worker stopped"))?);
+            }
+            Ok::<_, io::Error>(())
+        })?;
+        // Only now, with the memory of all others.
+        let next = AtomicUsize::new(0);
+        let room = self.room.bytes.map_or(usize::MAX, |bytes| bytes / 8 * 5 / threads);
+        std::thread::scope(|scope| {
+            let work = || -> io::Result<()> {
+                while let Some(number) = spilled.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
+                    let part = std::mem::take(&mut *self.parts[number].lock().unwrap_or_else(PoisonError::into_inner));
+                    self.finish_spilled(part, room, totals)?;
+                }
+                Ok(())
+            };
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| io::Error::other("a worker stopped"))?)
+        })
+    }
+
+    /// Adds up parts that fit the memory; returns the others.
+    fn work(&self, next: &AtomicUsize, totals: &Mutex<Totals>) -> Vec<usize> {
+        let mut spilled = Vec::new();
+        let mut mine = Totals::zero(&self.shape);
+        let mut table = Table::new(self.shape.clone(), self.kind, self.hasher);
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(part) = self.parts.get(number) else { break };
+            let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
+            if part.spill.is_some() {
+                spilled.push(number);
+                continue;
+            }
+            let before = part.bytes();
+            let part = std::mem::take(&mut *part);
+            if let Some(started) = part.table {
+                table = started;
+            }
+            for chunk in part.chunks {
+                self.add_chunk(&mut table, &chunk);
+            }
+            table.total(&mut mine, |_, _| false);
+            table.clear();
+            self.account(number, before, 0);
+        }
+        totals.lock().unwrap_or_else(PoisonError::into_inner).merge(&mine);
+        spilled
+    }
+
+    fn finish_spilled(&self, part: Part, room: usize, totals: &Mutex<Totals>) -> io::Result<()> {
+        let Part { chunks, table, spill } = part;
+        let Some(mut spill) = spill else { return Ok(()) };
+        let mut table = table.unwrap_or_else(|| Table::new(self.shape.clone(), self.kind, self.hasher));
+        for chunk in chunks {
+            self.add_chunk(&mut table, &chunk);
+        }
+        table.export(|record| spill.write(record), |_, _| true)?;
+        drop(table);
+        merge(&self.shape, self.kind, self.hasher, &self.room.folder, room, spill, 1, totals)
+    }
+}
+
+impl Part {
+    fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.capacity() * 8).sum::<usize>() + self.table.as_ref().map_or(0, Table::bytes)
+    }
+}
+
+impl Dealer {
+    pub(crate) fn new(radix: Arc<Radix>) -> Self {
+        Self { radix, chunks: (0..PARTS).map(|_| Vec::new()).collect() }
+    }
+
+    /// Deals the rows of a batch.
+    pub(crate) fn deal(&mut self, rows: &Rows) -> io::Result<()> {
+        let (radix, chunk_words) = (&*self.radix, self.radix.chunk_words);
+        rows.each(radix.hasher, |row, text| {
+            let number = usize::try_from(hash_of(radix.hasher, row) >> (64 - PARTS.trailing_zeros())).unwrap_or(0);
+            let chunk = &mut self.chunks[number];
+            let needed = row.len() + text.len();
+            if chunk.capacity() - chunk.len() < needed {
+                let empty = Vec::with_capacity(chunk_words.max(row.len() + text.len().min(MAX_TEXT_WORDS)));
+                let full = std::mem::replace(chunk, empty);
+                if !full.is_empty() {
+                    radix.take_chunk(number, full)?;
+                }
+            }
+            let chunk = &mut self.chunks[number];
+            chunk.extend_from_slice(row);
+            chunk.extend_from_slice(text);
+            Ok(())
+        })
+    }
+
+    /// Hands in what is left.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        let radix = self.radix;
+        self.chunks
+            .into_iter()
+            .enumerate()
+            .filter(|(_, chunk)| !chunk.is_empty())
+            .try_for_each(|(number, chunk)| radix.take_chunk(number, chunk))
+    }
+}

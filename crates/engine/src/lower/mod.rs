@@ -1,0 +1,138 @@
+//! A plan made executable: which columns of the bound table to read and how, where a row falls in the grid, what it is worth, and the
+//! bounds of all that.
+//!
+//! Everything here follows from plan and data contract, and so do the refusals; a batch of rows only goes through it (`batch`).
+
+mod batch;
+mod check;
+mod grid;
+mod outputs;
+
+use commun_domain::contract::DataContract;
+use commun_domain::ids::QueryId;
+use commun_domain::plan::{Condition, KeySource, Measured, PLAN_VERSION, PrivatePlan};
+
+use crate::EngineError;
+use crate::bound::{CELL_BITS, Flag, HEAD_WORDS, PARTITION_BITS, PLACE_FLAGS, Shape};
+use crate::read::{Codes, Reading};
+
+use grid::GridKey;
+use outputs::Outputs;
+
+/// A column of the bound table that the plan needs.
+#[derive(Debug)]
+pub(crate) struct Needed {
+    pub(crate) name: String,
+    pub(crate) reading: Reading,
+}
+
+/// What a slot of a row holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Slot {
+    /// The clamped value.
+    Value,
+    /// The bin of the clamped value.
+    Bin { bins_log2: u8 },
+}
+
+/// For which rows something counts: a condition is true, and a value is not NULL. Places among `conditions` and `measured`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counted {
+    condition: Option<usize>,
+    measured: Option<usize>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Lowering {
+    /// The unit first, the partition second, then the others, each once.
+    pub(crate) needed: Vec<Needed>,
+    filter: Option<Condition>,
+    keys: Vec<GridKey>,
+    /// Different conditions of outputs.
+    conditions: Vec<Condition>,
+    /// Different values of outputs; the name and the scale do not count.
+    measured: Vec<Measured>,
+    /// Flags of a row, in order.
+    flags: Vec<Counted>,
+    /// Slots of a row, in order: what counts when, and as what.
+    slots: Vec<(Counted, Slot)>,
+}
+
+fn fault(message: impl Into<String>) -> EngineError {
+    EngineError::Plan(message.into())
+}
+
+impl Lowering {
+    /// Checks a plan against its contract and lowers it. The error depends on neither binding nor data.
+    pub(crate) fn new(plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<(Self, Shape), EngineError> {
+        if plan.version != PLAN_VERSION || plan.contract_name != contract.name || plan.calendar != contract.calendar {
+            return Err(fault("version, contract or calendar is another"));
+        }
+        if plan.unit_column != contract.unit_column || plan.partition_column != contract.partition_column {
+            return Err(fault("unit or partition column is another"));
+        }
+        if plan.outputs.is_empty() || plan.partitions.is_empty() || plan.max_groups_per_person == 0 {
+            return Err(fault("outputs, partitions and groups per person must not be empty"));
+        }
+        if !plan.partitions.is_sorted_by(|a, b| a < b) || plan.partitions.len() >= 1 << PARTITION_BITS {
+            return Err(fault("the partitions are not in order, stand twice, or are too many"));
+        }
+        let cells = plan.cells().filter(|cells| (1..=1 << CELL_BITS).contains(cells)).and_then(|cells| usize::try_from(cells).ok());
+        let cells = cells.ok_or_else(|| fault("the grid is empty or too large"))?;
+        let needed = needed(plan, contract)?;
+        let keys = plan.keys.iter().map(|key| GridKey::new(key, plan)).collect::<Result<Vec<_>, _>>()?;
+        for expression in plan.keys.iter().filter_map(|key| match &key.source {
+            KeySource::Values { value, .. } => Some(value),
+            KeySource::Partition => None,
+        }) {
+            check::value(expression)?;
+        }
+        if let Some(filter) = &plan.filter {
+            check::condition(filter)?;
+        }
+
+        let mut outputs = Outputs::default();
+        for output in &plan.outputs {
+            outputs.add(output)?;
+        }
+        let flag_words = outputs.flags.len().saturating_sub(PLACE_FLAGS).div_ceil(64);
+        let shape = outputs.shape(HEAD_WORDS + flag_words, plan, query_id, cells);
+        if let Some(number) = shape.outputs.iter().position(|output| output.sensitivity().is_none()) {
+            return Err(fault(format!("one person could move {} too far", plan.outputs[number].name)));
+        }
+        let Outputs { conditions, measured, flags, slots, .. } = outputs;
+        Ok((Self { needed, filter: plan.filter.clone(), keys, conditions, measured, flags, slots }, shape))
+    }
+}
+
+/// The columns that a plan reads, all of them declared.
+fn needed(plan: &PrivatePlan, contract: &DataContract) -> Result<Vec<Needed>, EngineError> {
+    let table = contract.table(&plan.table).ok_or_else(|| fault(format!("there is no table {}", plan.table)))?;
+    let periods: Vec<String> = plan.partitions.iter().map(|period| plan.calendar.format(*period)).collect();
+    let mut needed = vec![
+        Needed { name: plan.unit_column.clone(), reading: Reading::Unit },
+        Needed { name: plan.partition_column.clone(), reading: Reading::Code(Codes::new(periods.iter().map(String::as_str))) },
+    ];
+    for name in plan.columns_read() {
+        let declared = table.column(name).ok_or_else(|| fault(format!("there is no column {name}")))?;
+        let reading = Reading::of(&declared.column_type, |list, version| contract.code_list(list, version));
+        needed.push(Needed { name: name.to_owned(), reading: reading.ok_or_else(|| fault(format!("there is no code list for {name}")))? });
+    }
+    Ok(needed)
+}
+
+/// The flag of a row for what counts.
+fn flag_of(flags: &mut Vec<Counted>, counted: Counted) -> Flag {
+    if counted == (Counted { condition: None, measured: None }) {
+        return Flag::Always;
+    }
+    let number = flags.iter().position(|other| *other == counted).unwrap_or_else(|| {
+        flags.push(counted);
+        flags.len() - 1
+    });
+    Flag::at(number)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! The outputs of a plan as sums of rows: what is equal in two outputs is read, carried and added up once.
+
+use commun_domain::ids::QueryId;
+use commun_domain::plan::{Aggregate, Condition, MAX_BINS_LOG2, Measured, Output, PrivatePlan};
+
+use super::{Counted, Slot, check, fault, flag_of};
+use crate::EngineError;
+use crate::bound::{BinLane, Contribution, Lane, Shape};
+
+/// See the module. Slots are numbered from 0 here; in a row they stand behind the flags.
+#[derive(Default)]
+pub(super) struct Outputs {
+    pub(super) conditions: Vec<Condition>,
+    pub(super) measured: Vec<Measured>,
+    pub(super) flags: Vec<Counted>,
+    pub(super) slots: Vec<(Counted, Slot)>,
+    lanes: Vec<Lane>,
+    bin_lanes: Vec<BinLane>,
+    contributions: Vec<Contribution>,
+}
+
+fn place_of<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
+    list.iter().position(|other| *other == item).unwrap_or_else(|| {
+        list.push(item);
+        list.len() - 1
+    })
+}
+
+impl Outputs {
+    pub(super) fn add(&mut self, output: &Output) -> Result<(), EngineError> {
+        let refuse = |why: &str| Err(fault(format!("output {}: {why}", output.name)));
+        let condition = match &output.condition {
+            Some(condition) => {
+                check::condition(condition)?;
+                Some(place_of(&mut self.conditions, condition.clone()))
+            }
+            None => None,
+        };
+        let rows = Counted { condition, measured: None };
+        let of_values = |outputs: &mut Self, measured: &Measured| -> Result<Counted, EngineError> {
+            check::value(&measured.value)?;
+            if measured.lo > measured.hi {
+                return Err(fault(format!("output {}: its bounds are crossed", output.name)));
+            }
+            let measured = place_of(&mut outputs.measured, Measured { scale: 0, ..measured.clone() });
+            Ok(Counted { condition, measured: Some(measured) })
+        };
+        let most = match &output.aggregate {
+            Aggregate::CountUnits => 1,
+            Aggregate::CountRows { max_rows_per_person }
+            | Aggregate::Sum { max_rows_per_person, .. }
+            | Aggregate::CentredSum { max_rows_per_person, .. }
+            | Aggregate::CentredSquares { max_rows_per_person, .. }
+            | Aggregate::Histogram { max_rows_per_person, .. } => *max_rows_per_person,
+        };
+        if most == 0 {
+            return refuse("no row of a person may count");
+        }
+        let contribution = match &output.aggregate {
+            Aggregate::CountRows { .. } => Contribution::Rows { count: self.count(rows), most },
+            Aggregate::CountUnits => Contribution::Units { count: self.count(rows) },
+            Aggregate::Sum { measured, .. } => {
+                let counted = of_values(self, measured)?;
+                let linf = i128::from(most);
+                let (least, most) = (linf * i128::from(measured.lo.min(0)), linf * i128::from(measured.hi.max(0)));
+                Contribution::Sum { sum: self.sum(counted), least, most }
+            }
+            Aggregate::CentredSum { measured, .. } | Aggregate::CentredSquares { measured, .. } => {
+                let counted = of_values(self, measured)?;
+                let range = measured.hi.abs_diff(measured.lo);
+                // So that centres and differences have 64 bits; wider ranges have no price.
+                let (Some(centre), true) = (measured.lo.checked_add(measured.hi), (1..1 << 44).contains(&range)) else {
+                    return refuse("its range is empty or too wide");
+                };
+                let count = self.count(counted);
+                if matches!(output.aggregate, Aggregate::CentredSum { .. }) {
+                    Contribution::CentredSum { count, sum: self.sum(counted), centre, range, most }
+                } else {
+                    let flag = flag_of(&mut self.flags, counted);
+                    let slot = place_of(&mut self.slots, (counted, Slot::Value));
+                    let squares = self.lane(Lane::Squares { flag, slot, centre });
+                    Contribution::CentredSquares { count, squares, range, most }
+                }
+            }
+            Aggregate::Histogram { measured, bins_log2, .. } => {
+                if *bins_log2 > MAX_BINS_LOG2 || measured.lo >= measured.hi {
+                    return refuse("its range is empty or has too many bins");
+                }
+                let counted = of_values(self, measured)?;
+                let flag = flag_of(&mut self.flags, counted);
+                let slot = place_of(&mut self.slots, (counted, Slot::Bin { bins_log2: *bins_log2 }));
+                let lane = place_of(&mut self.bin_lanes, BinLane { flag, slot });
+                Contribution::Histogram { lane, bins_log2: *bins_log2, most }
+            }
+        };
+        self.contributions.push(contribution);
+        Ok(())
+    }
+
+    /// The word of a group that counts rows.
+    fn count(&mut self, counted: Counted) -> usize {
+        let flag = flag_of(&mut self.flags, counted);
+        self.lane(Lane::Count(flag))
+    }
+
+    /// The words of a group that sum a value.
+    fn sum(&mut self, counted: Counted) -> usize {
+        let slot = place_of(&mut self.slots, (counted, Slot::Value));
+        self.lane(Lane::Sum { slot })
+    }
+
+    /// Where the sums of a lane stand in a group.
+    fn lane(&mut self, lane: Lane) -> usize {
+        let place = place_of(&mut self.lanes, lane);
+        self.lanes[..place].iter().map(|lane| lane.words()).sum()
+    }
+
+    /// What bounding needs to know, with slots behind `head` words.
+    pub(super) fn shape(&self, head: usize, plan: &PrivatePlan, query_id: &QueryId, cells: usize) -> Shape {
+        let moved = |lane: &Lane| match *lane {
+            Lane::Count(flag) => Lane::Count(flag),
+            Lane::Sum { slot } => Lane::Sum { slot: slot + head },
+            Lane::Squares { flag, slot, centre } => Lane::Squares { flag, slot: slot + head, centre },
+        };
+        Shape {
+            key: Shape::query_key(query_id),
+            partitions: plan.partitions.clone(),
+            max_groups: plan.max_groups_per_person,
+            cells,
+            row_words: head + self.slots.len(),
+            lanes: self.lanes.iter().map(moved).collect(),
+            bin_lanes: self.bin_lanes.iter().map(|lane| BinLane { flag: lane.flag, slot: lane.slot + head }).collect(),
+            outputs: self.contributions.clone(),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What is said about a person's loss beside each result release: one partition, all partitions of the query, all holders, all domains.
+//!
+//! A price is charged for one partition at one holder, and that is what a budget counts. People are in several of both, and one noisy
+//! answer about m rows of one person is one answer with m times the sensitivity: its loss grows with the square. These are statements for
+//! readers; nothing is charged by them.
+
+use commun_domain::plan::PrivatePlan;
+use commun_domain::{Delta, Rho};
+
+use crate::accountant::epsilon_for_rho;
+use crate::ledger::Loss;
+
+/// Losses of one person by one result release. `None` where the loss is beyond 2^24, which protects nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// In one partition at one holder: the price.
+    pub one_partition: Loss,
+    /// In all partitions of the query, at one holder.
+    pub all_partitions: Option<Loss>,
+    /// In all partitions, at as many holders as one person may be at.
+    pub all_holders: Option<Loss>,
+}
+
+/// The statement of a release of `plan` at `price` for a person at up to `holders` holders.
+pub fn statement(plan: &PrivatePlan, price: Loss, holders: u32) -> Statement {
+    let partitions = u64::try_from(plan.partitions.len()).ok();
+    // Each thresholding of open keys fails for one partition at one holder: failures add up, they do not square.
+    let loss = |holders: u32| {
+        let rho = loss_over_partitions(plan, price.rho, holders)?;
+        let delta = price.delta.checked_mul(partitions?)?.checked_mul(u64::from(holders))?;
+        Some(Loss { rho, delta })
+    };
+    Statement { one_partition: price, all_partitions: loss(1), all_holders: loss(holders) }
+}
+
+impl Statement {
+    /// The loss of one person who is in several budget domains, one statement for each: losses add up.
+    pub fn over_domains(statements: &[Self]) -> Option<Loss> {
+        statements.iter().try_fold(Loss::default(), |sum, statement| {
+            let Loss { rho, delta } = statement.all_holders?;
+            Some(Loss { rho: sum.rho.checked_add(rho)?, delta: sum.delta.checked_add(delta)? })
+        })
+    }
+}
+
+/// The loss of one person over all the plan's partitions at up to `holders` holders, published with each result release: `P^2` times the
+/// price, or `P` times where the partition is a group key, times `holders^2`.
+pub fn loss_over_partitions(plan: &PrivatePlan, price: Rho, holders: u32) -> Option<Rho> {
+    let partitions = u64::try_from(plan.partitions.len()).ok()?;
+    let times = if plan.partition_is_key() { partitions } else { partitions.checked_mul(partitions)? };
+    price.checked_mul(times)?.checked_mul(u64::from(holders).pow(2))
+}
+
+/// The most that a domain whose cap is `cap` can ever lose about a person present in `partitions` of its partitions: `Q^2` times the cap.
+pub fn loss_over_a_lifetime(cap: Rho, partitions: u32) -> Option<Rho> {
+    cap.checked_mul(u64::from(partitions).pow(2))
+}
+
+/// A loss as (epsilon, delta) at the data contract's `delta_conv`; the delta of open keys comes on top.
+pub fn as_epsilon(loss: Loss, delta_conv: Delta) -> Option<(f64, Delta)> {
+    Some((epsilon_for_rho(loss.rho, delta_conv), delta_conv.checked_add(loss.delta)?))
+}

@@ -1,0 +1,63 @@
+//! `commun try`: every example of the reference page runs without a federation, with noise and margins; and own rows are counted.
+
+use crate::harness::child::run;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const PAGE: &str = include_str!("../../docs/reference/sql.md");
+
+fn contract() -> String {
+    format!("{ROOT}/docs/reference/mobility.toml")
+}
+
+#[test]
+fn every_question_of_the_reference_page_runs_on_made_up_rows() {
+    let mut examples = 0;
+    for block in PAGE.split("```sql ok\n").skip(1) {
+        let sql = block.split("```").next().unwrap();
+        let tried = run("commun", ["try", "--contract", &contract(), "--persons", "200", "--format", "csv", sql]);
+        tried.says(0, &["DUMMY", "would be charged to each holder and period"]);
+        let header = tried.out.lines().next().unwrap();
+        assert!(header.contains("_moe"), "{sql}\n{header}");
+        examples += 1;
+    }
+    assert!(examples >= 11, "the page has lost examples: {examples}");
+}
+
+#[test]
+fn own_rows_are_counted_with_noise_that_differs_from_answer_to_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("rows.csv");
+    let mut rows = "subscriber_id,ref_month,home_arr,home_arr_2013,mode,km,trips,works,departure\n".to_owned();
+    for person in 0..3000 {
+        // Two thirds go by car; one code is none of the list, so it counts nowhere.
+        let mode = if person % 3 == 0 { "train" } else { "car" };
+        rows += &format!("p{person},2011-01,21000,,{mode},{},1,true,2011-01-05 08:00\n", person % 100);
+        rows += &format!("p{person},2011-01,21000,,boat,5,1,true,2011-01-05 08:00\n");
+    }
+    std::fs::write(&data, rows).unwrap();
+    let sql = "SELECT mode, COUNT(DISTINCT subscriber_id) AS people, AVG(km) AS km FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY mode";
+    let ask = || {
+        let (contract, data) = (contract(), data.display().to_string());
+        let tried = run("commun", ["try", "--contract", &contract, "--data", &data, "--epsilon", "2", "--format", "csv", sql]);
+        tried.says(0, &["LOCAL"]);
+        tried.out
+    };
+    let (first, second) = (ask(), ask());
+    assert_ne!(first, second);
+    let cell = |row: usize, column: usize| -> f64 {
+        let mut reader = csv::Reader::from_reader(first.as_bytes());
+        reader.records().nth(row).unwrap().unwrap()[column].parse().unwrap()
+    };
+    // car, train, bike, o'neil: within three margins (six standard deviations).
+    for (row, truth) in [2000.0, 1000.0, 0.0, 0.0].into_iter().enumerate() {
+        assert!((cell(row, 1) - truth).abs() < 3.0 * cell(row, 2), "{first}");
+    }
+    assert!((cell(0, 3) - 49.5).abs() < 3.0 * cell(0, 4).max(1.0), "{first}");
+}
+
+#[test]
+fn what_a_federation_would_refuse_is_refused_here_too() {
+    let refused = run("commun", ["try", "--contract", &contract(), "SELECT MAX(km) FROM mobility.commute WHERE ref_month = '2011-01'"]);
+    refused.refuses(2, "NOT_PRIVATE", &["quantile"]);
+    run("commun", ["try", "--contract", "/nowhere.toml", "SELECT 1"]).says(1, &["nowhere.toml"]);
+}
