@@ -359,6 +359,21 @@ fn check(contract: &DataContract, faults: &mut Vec<String>) {
             }
         }
     }
+    check_dimensions(contract, &mut require);
+    for (number, list) in contract.code_lists.iter().enumerate() {
+        let place = format!("code list {} {}", list.name, list.version);
+        let twice = contract.code_lists[..number].iter().any(|other| other.name == list.name && other.version == list.version);
+        require(!twice, format!("{place}: declared twice"));
+        require(list.valid_from <= list.valid_to, format!("{place}: valid_from is after valid_to"));
+        require((1..=MAX_CODES).contains(&list.codes.len()), format!("{place}: 1 to {MAX_CODES} codes are needed"));
+        let distinct: std::collections::HashSet<&str> = list.codes.iter().map(|code| code.code.as_str()).collect();
+        require(distinct.len() == list.codes.len(), format!("{place}: a code stands twice"));
+        require(list.codes.iter().all(|code| !code.code.is_empty() && code.code.len() <= 64), format!("{place}: a code has 1 to 64 bytes"));
+    }
+}
+
+/// Dimension tables: one row for each code of the key, codes of other lists in them.
+fn check_dimensions(contract: &DataContract, require: &mut impl FnMut(bool, String)) {
     for (number, dimension) in contract.dimensions.iter().enumerate() {
         let place = format!("dimension {}", dimension.name);
         let taken =
@@ -382,16 +397,6 @@ fn check(contract: &DataContract, faults: &mut Vec<String>) {
             let stray = attribute.values.iter().find(|value| !value.is_empty() && !codes.contains(value.as_str()));
             require(stray.is_none(), format!("{place}: {} is no code of {}", stray.map_or("", String::as_str), attribute.list));
         }
-    }
-    for (number, list) in contract.code_lists.iter().enumerate() {
-        let place = format!("code list {} {}", list.name, list.version);
-        let twice = contract.code_lists[..number].iter().any(|other| other.name == list.name && other.version == list.version);
-        require(!twice, format!("{place}: declared twice"));
-        require(list.valid_from <= list.valid_to, format!("{place}: valid_from is after valid_to"));
-        require((1..=MAX_CODES).contains(&list.codes.len()), format!("{place}: 1 to {MAX_CODES} codes are needed"));
-        let distinct: std::collections::HashSet<&str> = list.codes.iter().map(|code| code.code.as_str()).collect();
-        require(distinct.len() == list.codes.len(), format!("{place}: a code stands twice"));
-        require(list.codes.iter().all(|code| !code.code.is_empty() && code.code.len() <= 64), format!("{place}: a code has 1 to 64 bytes"));
     }
 }
 

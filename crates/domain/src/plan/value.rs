@@ -270,7 +270,7 @@ impl Condition {
 }
 
 /// Nodes of both kinds of expression, entries of a table counted as a sixteenth of one.
-fn size<'a>(root: Part<'a>) -> usize {
+fn size(root: Part<'_>) -> usize {
     let (mut nodes, mut todo) = (0usize, vec![root]);
     while let Some(part) = todo.pop() {
         nodes += 1;

@@ -105,25 +105,26 @@ impl Scope<'_> {
             ("count", false, [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]) => {
                 Ok(Estimate::Output(outputs.index(Aggregate::CountRows { max_rows_per_person: rows }, condition, named)))
             }
-            ("count", true, [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))]) => match self.column(arg)? {
-                Some(Meaning::Unit) => Ok(Estimate::Output(outputs.index(Aggregate::CountUnits, condition, named))),
-                _ => Err(not_private(
+            ("count", true, [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))]) => {
+                if let Some(Meaning::Unit) = self.column(arg)? {
+                    return Ok(Estimate::Output(outputs.index(Aggregate::CountUnits, condition, named)));
+                }
+                Err(not_private(
                     place_of(arg),
                     "only people are counted as distinct",
                     format!("write COUNT(DISTINCT {unit}), or group by the expression and count the cells of the answer"),
-                )),
-            },
-            ("count", false, [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))]) => match self.column(arg)? {
+                ))
+            }
+            ("count", false, [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))]) => {
                 // Rows without unit or partition count nowhere, so that these two are never NULL.
-                Some(Meaning::Unit | Meaning::Partition) => {
-                    Ok(Estimate::Output(outputs.index(Aggregate::CountRows { max_rows_per_person: rows }, condition, named)))
-                }
-                _ => {
+                let counted = if let Some(Meaning::Unit | Meaning::Partition) = self.column(arg)? {
+                    condition
+                } else {
                     let value = self.typed(arg, 1)?;
-                    let condition = if value.as_constant().is_some() { condition } else { both(condition, is_not_null(&value.value)) };
-                    Ok(Estimate::Output(outputs.index(Aggregate::CountRows { max_rows_per_person: rows }, condition, named)))
-                }
-            },
+                    if value.as_constant().is_some() { condition } else { Some(both(condition, is_not_null(&value.value))) }
+                };
+                Ok(Estimate::Output(outputs.index(Aggregate::CountRows { max_rows_per_person: rows }, counted, named)))
+            }
             ("count", ..) => Err(not_private(
                 call.at,
                 "this form of COUNT is not read",
@@ -221,17 +222,17 @@ impl Scope<'_> {
     fn moments(&self, arg: &Expr, outputs: &mut Outputs, call: &Call<'_>, named: &str, squares: bool) -> Result<(u16, u16, u16), Refusal> {
         let measured = self.spread(arg)?;
         let rows = self.table.max_rows_per_person;
-        let some = both(call.condition.clone(), is_not_null(&measured.value));
+        let some = Some(both(call.condition.clone(), is_not_null(&measured.value)));
         let count = outputs.index(Aggregate::CountRows { max_rows_per_person: rows }, some, &format!("{named} (count)"));
         let sum = Aggregate::CentredSum { measured: measured.clone(), max_rows_per_person: rows };
         let centred = outputs.index(sum, call.condition.clone(), &format!("{named} (centred sum)"));
-        let squared = if squares {
+        let squares = if squares {
             let aggregate = Aggregate::CentredSquares { measured, max_rows_per_person: rows };
             outputs.index(aggregate, call.condition.clone(), &format!("{named} (centred squares)"))
         } else {
             0
         };
-        Ok((count, centred, squared))
+        Ok((count, centred, squares))
     }
 
     fn spread(&self, arg: &Expr) -> Result<Measured, Refusal> {
@@ -309,13 +310,13 @@ pub(crate) fn default_name(function: &Function) -> String {
     }
 }
 
-fn both(condition: Option<Condition>, also: Condition) -> Option<Condition> {
-    Some(match condition {
+fn both(condition: Option<Condition>, also: Condition) -> Condition {
+    match condition {
         None => also,
         Some(Condition::And(mut parts)) => {
             parts.push(also);
             Condition::And(parts)
         }
         Some(condition) => Condition::And(vec![condition, also]),
-    })
+    }
 }

@@ -334,7 +334,7 @@ impl Grouped {
     }
 }
 
-fn written_item<'e>(item: &'e SelectItem, select: Option<Position>) -> Result<Written<'e>, Refusal> {
+fn written_item(item: &SelectItem, select: Option<Position>) -> Result<Written<'_>, Refusal> {
     let (expr, alias) = match item {
         SelectItem::UnnamedExpr(expr) => (expr, None),
         SelectItem::ExprWithAlias { expr, alias } => (expr, Some(plain_name(alias)?)),

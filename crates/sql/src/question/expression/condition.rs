@@ -65,7 +65,7 @@ impl Scope<'_> {
                 Ok(if *negated { not(inside) } else { inside })
             }
             Expr::Like { negated, any: false, expr: tested, pattern, escape_char: None } => {
-                self.pattern(tested, pattern, *negated, |text| text.to_owned(), depth)
+                self.pattern(tested, pattern, *negated, str::to_owned, depth)
             }
             Expr::ILike { negated, any: false, expr: tested, pattern, escape_char: None } => {
                 self.pattern(tested, pattern, *negated, str::to_lowercase, depth)
@@ -192,12 +192,11 @@ impl Scope<'_> {
         let tested = values.pop().unwrap_or(Value::Null);
         let constants: Option<Vec<i64>> =
             items.iter().map(|item| if let Value::Constant(units) = item { Some(*units) } else { None }).collect();
-        Ok(match constants {
-            Some(set) => in_set(tested, set),
-            None => {
-                let equal = |item| Condition::Compare { op: CompareOp::Eq, left: Box::new(tested.clone()), right: Box::new(item) };
-                Condition::Or(items.into_iter().map(equal).collect())
-            }
+        Ok(if let Some(set) = constants {
+            in_set(tested, set)
+        } else {
+            let equal = |item| Condition::Compare { op: CompareOp::Eq, left: Box::new(tested.clone()), right: Box::new(item) };
+            Condition::Or(items.into_iter().map(equal).collect())
         })
     }
 

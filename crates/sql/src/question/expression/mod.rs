@@ -110,8 +110,8 @@ impl Scope<'_> {
             }
             Expr::Substring { expr: inner, substring_from, substring_for, special: _, shorthand: _ } => {
                 let inner = self.typed(inner, depth + 1)?;
-                let from = substring_from.as_deref().map(|from| text::position(from)).transpose()?;
-                let length = substring_for.as_deref().map(|length| text::length(length)).transpose()?;
+                let from = substring_from.as_deref().map(text::position).transpose()?;
+                let length = substring_for.as_deref().map(text::length).transpose()?;
                 text::substring(&inner, from.unwrap_or(1), length, at)
             }
             Expr::Trim { trim_where, trim_what: None, expr: inner, trim_characters: None } => {
