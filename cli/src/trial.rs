@@ -49,15 +49,14 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     };
 
     let folder = tempfile::tempdir().map_err(CliError::Runtime)?;
-    let (binding, base, mark) = match &args.data {
-        Some(data) => (bind(&contract, &plan, data)?, PathBuf::new(), "LOCAL: your own table"),
-        None => {
-            let path = folder.path().join("dummy.csv");
-            dummy::write(&contract, &plan, args.persons, &path)?;
-            (bind(&contract, &plan, &path)?, PathBuf::new(), "DUMMY: rows made up from the data contract; the numbers mean nothing")
-        }
+    let (binding, mark) = if let Some(data) = &args.data {
+        (bind(&contract, &plan, data)?, "LOCAL: your own table")
+    } else {
+        let path = folder.path().join("dummy.csv");
+        dummy::write(&contract, &plan, args.persons, &path)?;
+        (bind(&contract, &plan, &path)?, "DUMMY: rows made up from the data contract; the numbers mean nothing")
     };
-    let engine = DataFusionEngine::new(binding, base);
+    let engine = DataFusionEngine::new(binding, PathBuf::new());
     let query = QueryId::from_bytes(*plan.hash().as_bytes());
     let cells = engine.evaluate(&plan, &query, &contract).await.map_err(|e| CliError::Document(e.to_string()))?;
     let release = |run: u64| -> Result<ResultRelease, CliError> { released(&contract, &plan, rho, &cells, run) };
@@ -72,7 +71,7 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
         eprintln!("{}", note.replace("charged to", "would be charged to"));
     }
     if let (Some(runs), Some(path)) = (args.repeat, &args.out) {
-        repeat::write(path, runs, first, release)?;
+        repeat::write(path, runs, &first, release)?;
         eprintln!("{runs} answers, each with its own noise, are in {}", path.display());
     }
     Ok(())

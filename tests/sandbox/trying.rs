@@ -31,8 +31,11 @@ fn own_rows_are_counted_with_noise_that_differs_from_answer_to_answer() {
     for person in 0..3000 {
         // Two thirds go by car; one code is none of the list, so it counts nowhere.
         let mode = if person % 3 == 0 { "train" } else { "car" };
-        rows += &format!("p{person},2011-01,21000,,{mode},{},1,true,2011-01-05 08:00\n", person % 100);
-        rows += &format!("p{person},2011-01,21000,,boat,5,1,true,2011-01-05 08:00\n");
+        let km = person % 100;
+        rows.extend([
+            format!("p{person},2011-01,21000,,{mode},{km},1,true,2011-01-05 08:00\n"),
+            format!("p{person},2011-01,21000,,boat,5,1,true,2011-01-05 08:00\n"),
+        ]);
     }
     std::fs::write(&data, rows).unwrap();
     let sql = "SELECT mode, COUNT(DISTINCT subscriber_id) AS people, AVG(km) AS km FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY mode";

@@ -64,7 +64,8 @@ impl Meaning<'_> {
             Value::Case { branches, otherwise } => {
                 let mut text = "CASE".to_owned();
                 for branch in branches {
-                    text += &format!(" WHEN {} THEN {}", self.condition(&branch.condition)?, self.value(&branch.value)?);
+                    let (condition, value) = (self.condition(&branch.condition)?, self.value(&branch.value)?);
+                    text.extend([" WHEN ", &condition, " THEN ", &value]);
                 }
                 format!("({text} ELSE {} END)", self.value(otherwise)?)
             }

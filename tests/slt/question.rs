@@ -191,11 +191,11 @@ fn check_groups(plan: &PrivatePlan, engine: &Grid, all: &Bounded) -> Result<(), 
             }
             Aggregate::CentredSum { measured, max_rows_per_person } => {
                 let range = i128::from(measured.hi) - i128::from(measured.lo);
-                total.abs() <= kept * i128::from(*max_rows_per_person) * range << 20
+                total.abs() <= (kept * i128::from(*max_rows_per_person) * range) << 20
             }
             Aggregate::CentredSquares { measured, max_rows_per_person } => {
                 let range = i128::from(measured.hi) - i128::from(measured.lo);
-                total.abs() <= kept * i128::from(*max_rows_per_person) * range * range << 20
+                total.abs() <= (kept * i128::from(*max_rows_per_person) * range * range) << 20
             }
         };
         if !holds {

@@ -17,12 +17,12 @@ use crate::error::CliError;
 pub(super) fn write(
     path: &Path,
     runs: u64,
-    first: ResultRelease,
+    first: &ResultRelease,
     mut release: impl FnMut(u64) -> Result<ResultRelease, CliError>,
 ) -> Result<(), CliError> {
     let fault = |e: &dyn std::fmt::Display| CliError::Output(std::io::Error::other(e.to_string()));
     let file = File::create(path).map_err(|source| CliError::File { path: path.display().to_string(), source })?;
-    let mut batch = batch(&first, 0).map_err(|e| fault(&e))?;
+    let mut batch = batch(first, 0).map_err(|e| fault(&e))?;
     let mut writer = ArrowWriter::try_new(file, batch.schema(), None).map_err(|e| fault(&e))?;
     for run in 1..=runs {
         writer.write(&batch).map_err(|e| fault(&e))?;

@@ -97,7 +97,9 @@ impl Bins {
                 }
             }
         }
-        least.into_iter().for_each(|(_, bin, _)| keep(bin, 1));
+        for (_, bin, _) in least {
+            keep(bin, 1);
+        }
     }
 }
 

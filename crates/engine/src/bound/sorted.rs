@@ -44,6 +44,7 @@ pub(crate) struct SortedRun {
 
 impl SortedRun {
     /// All runs of a query have one hasher: their edges are added up in one table.
+    #[expect(clippy::needless_pass_by_value, reason = "its callers have one to give")]
     pub(crate) fn new(shape: SharedShape, kind: UnitKind, hasher: Hasher) -> Self {
         Self {
             kind,
@@ -115,13 +116,22 @@ impl SortedRun {
             totals.merge(&counted);
             table.total(&mut totals, |unit, other| unit == word && other == text);
             let Ok(()) = table.export(
-                |record| Ok::<_, std::convert::Infallible>(own.add_group(&record[1..])),
+                |record| {
+                    own.add_group(&record[1..]);
+                    Ok::<_, std::convert::Infallible>(())
+                },
                 |unit, other| unit == word && other == text,
             );
             match &mut edges {
                 None => edges = Some(own),
                 Some(edges) => {
-                    let Ok(()) = own.export(|record| Ok::<_, std::convert::Infallible>(edges.add_group(&record[1..])), |_, _| true);
+                    let Ok(()) = own.export(
+                        |record| {
+                            edges.add_group(&record[1..]);
+                            Ok::<_, std::convert::Infallible>(())
+                        },
+                        |_, _| true,
+                    );
                 }
             }
         }

@@ -42,7 +42,7 @@ fn a_plan_is_accepted_only_with_the_bounds_that_are_priced() {
     assert!(priced(&|plan| plan.max_groups_per_person = 1).contains("another number of groups"));
     assert!(priced(&|plan| drop(plan.outputs.pop())).contains("another number of outputs"));
     for number in 0..plan.outputs.len() {
-        let other = if number == 1 { 0 } else { 1 };
+        let other = usize::from(number != 1);
         let why = priced(&|plan| plan.outputs[number].aggregate = plan.outputs[other].aggregate.clone());
         // The two counts of persons have one sensitivity.
         assert!(number == 4 || why.contains("was priced as"), "{number}: {why}");

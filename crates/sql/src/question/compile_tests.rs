@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::format_push_string, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use commun_domain::plan::{CompareOp, Condition, Estimate, Measured, Value};
 
@@ -596,7 +596,8 @@ fn subqueries_and_with_that_only_filter_and_compute_are_put_into_the_question() 
 fn a_name_that_stands_for_ever_more_is_refused_before_it_is_large() {
     let mut sql = "WITH t0 AS (SELECT ref_month, km AS x FROM mobility.commute)".to_owned();
     for level in 1..16 {
-        sql += &format!(", t{level} AS (SELECT ref_month, least(x + x, x + x + 1, 5) AS x FROM t{})", level - 1);
+        let before = level - 1;
+        sql.push_str(&format!(", t{level} AS (SELECT ref_month, least(x + x, x + x + 1, 5) AS x FROM t{before})"));
     }
     sql += " SELECT SUM(x) FROM t15 WHERE ref_month = '2011-01'";
     let refusal = refusal(&sql);
