@@ -72,6 +72,8 @@ fn declared_view(contract: &DataContract, table: &Table) -> String {
         .columns
         .iter()
         .map(|column| match &column.column_type {
+            // Whole numbers are integers, so that `/` cuts as the question's does.
+            ColumnType::Number { lo, hi, scale: 0 } => format!("({})::bigint AS {}", in_units(&column.name, *lo, *hi, 0), column.name),
             ColumnType::Number { lo, hi, scale } => {
                 format!("({}) / 1e{scale} AS {}", in_units(&column.name, *lo, *hi, *scale), column.name)
             }
@@ -83,7 +85,8 @@ fn declared_view(contract: &DataContract, table: &Table) -> String {
             }
             ColumnType::Time { lo, hi } => {
                 let name = &column.name;
-                format!("CASE WHEN extract(epoch FROM {name}::timestamp) BETWEEN {lo} AND {hi} THEN {name}::timestamp END AS {name}")
+                let seconds = format!("date_trunc('second', {name}::timestamp)");
+                format!("CASE WHEN extract(epoch FROM {seconds}) BETWEEN {lo} AND {hi} THEN {seconds} END AS {name}")
             }
             ColumnType::Boolean => column.name.clone(),
         })

@@ -9,6 +9,7 @@ mod oracle;
 mod postgres;
 mod question;
 mod rows;
+mod written;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,16 +24,17 @@ use crate::postgres::Postgres;
 use crate::question::Commun;
 
 /// Fewest cases in all files together.
-const LEAST_CASES: usize = 200;
+const LEAST_CASES: usize = 700;
 
 /// Fewest refusals among them.
-const LEAST_REFUSALS: usize = 60;
+const LEAST_REFUSALS: usize = 150;
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     answers: usize,
     refusals: usize,
+    known_faults: usize,
 }
 
 impl Count {
@@ -58,11 +60,12 @@ fn every_question_is_refused_as_written_or_agrees_with_postgresql() -> Result<()
         };
         datasets.insert(name.to_owned(), Arc::clone(&dataset));
         let count = run_file(&file, &dataset, &postgres, &runtime, &mut faults)?;
-        eprintln!("{stem}: {} cases, {} of them refusals", count.cases(), count.refusals);
+        eprintln!("{stem}: {} cases, {} of them refusals; {} known faults", count.cases(), count.refusals, count.known_faults);
         total.answers += count.answers;
         total.refusals += count.refusals;
+        total.known_faults += count.known_faults;
     }
-    eprintln!("all: {} cases, {} of them refusals", total.cases(), total.refusals);
+    eprintln!("all: {} cases, {} of them refusals; {} known faults", total.cases(), total.refusals, total.known_faults);
     ensure!(faults.is_empty(), "{} case(s) fail:\n\n{}", faults.len(), faults.join("\n"));
     ensure!(total.cases() >= LEAST_CASES, "{} cases are left of at least {LEAST_CASES}", total.cases());
     ensure!(total.refusals >= LEAST_REFUSALS, "{} refusals are left of at least {LEAST_REFUSALS}", total.refusals);
@@ -93,6 +96,7 @@ fn run_file(
     let mut count = Count::default();
     for record in records {
         match &record {
+            Record::Statement { conditions, .. } | Record::Query { conditions, .. } if !conditions.is_empty() => count.known_faults += 1,
             Record::Statement { expected: StatementExpect::Error(expected), loc, .. } => {
                 count.refusals += 1;
                 // Else a disagreement or a broken oracle could pass for the refusal that is expected.

@@ -1,5 +1,7 @@
 //! The plan's expressions as SQL of `PostgreSQL`, over `numeric`, which is exact: the second reading of `commun_domain::plan::value`.
 
+use std::fmt::Write;
+
 use anyhow::{Context, Result, bail};
 use commun_domain::contract::{ColumnType, DataContract, Table};
 use commun_domain::plan::time::{Field, Truncation};
@@ -7,7 +9,7 @@ use commun_domain::plan::{CompareOp, Condition, Rounding, Value};
 
 use crate::dataset::in_units;
 
-/// Functions that the SQL of this module calls.
+/// Functions that the SQL of this module calls, and aggregates that questions have and `PostgreSQL` has under another name.
 pub(crate) const FUNCTIONS: &str = "
 CREATE FUNCTION public.divided(n numeric, d numeric, rounding text) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN d <> 0 THEN div(n, d) + CASE
@@ -23,6 +25,19 @@ $$;
 CREATE FUNCTION public.moment(seconds numeric) RETURNS timestamp LANGUAGE sql IMMUTABLE AS $$
     SELECT timestamp '1970-01-01' + seconds::double precision * interval '1 second'
 $$;
+CREATE FUNCTION public.collected(state numeric[], v numeric, fraction numeric) RETURNS numeric[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN v IS NULL THEN state ELSE COALESCE(state, ARRAY[fraction]) || v END
+$$;
+CREATE FUNCTION public.collected(state numeric[], v numeric) RETURNS numeric[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT collected(state, v, 0.5)
+$$;
+CREATE FUNCTION public.ranked(state numeric[]) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
+    SELECT percentile_cont(state[1]) WITHIN GROUP (ORDER BY v) FROM unnest(state[2:]) AS v
+$$;
+CREATE AGGREGATE public.approx_percentile_cont(numeric, numeric) (SFUNC = collected, STYPE = numeric[], FINALFUNC = ranked);
+CREATE AGGREGATE public.quantile_cont(numeric, numeric) (SFUNC = collected, STYPE = numeric[], FINALFUNC = ranked);
+CREATE AGGREGATE public.median(numeric) (SFUNC = collected, STYPE = numeric[], FINALFUNC = ranked);
+CREATE AGGREGATE public.approx_median(numeric) (SFUNC = collected, STYPE = numeric[], FINALFUNC = ranked);
 ";
 
 /// Writes expressions over one table of a contract.
@@ -64,8 +79,7 @@ impl Meaning<'_> {
             Value::Case { branches, otherwise } => {
                 let mut text = "CASE".to_owned();
                 for branch in branches {
-                    let (condition, value) = (self.condition(&branch.condition)?, self.value(&branch.value)?);
-                    text.extend([" WHEN ", &condition, " THEN ", &value]);
+                    write!(text, " WHEN {} THEN {}", self.condition(&branch.condition)?, self.value(&branch.value)?)?;
                 }
                 format!("({text} ELSE {} END)", self.value(otherwise)?)
             }

@@ -1,13 +1,13 @@
-//! What `PostgreSQL` says about a question: the judge of the engine's exact cells.
+//! The plan's meaning (the head of `commun_domain::plan`) as SQL of `PostgreSQL`: the judge of the engine's exact cells.
 //!
-//! Two independent ways. [`as_written`] runs the question's own text, so it also judges how the text was compiled, but it knows no bound
-//! on a person. [`bounded`] writes the meaning of a plan (the head of `commun_domain::plan`) as SQL, with every bound but the choice of L0
-//! groups and of the values that a histogram keeps, which are pseudo-random; of those it gives what must hold whatever the choice.
+//! Every bound is written out but the choice of L0 groups and of the values that a histogram keeps, which are pseudo-random; of those the
+//! numbers are given that hold whatever the choice. Whether the plan is what the question's text says is judged by [`crate::written`].
 
 use std::collections::HashMap;
+use std::fmt::Write;
 
 use anyhow::{Context, Result, ensure};
-use commun_domain::plan::{Aggregate, AnswerValue, Estimate, KeyKind, KeySource, Measured, PrivatePlan};
+use commun_domain::plan::{Aggregate, KeyKind, KeySource, Measured, Output, PrivatePlan};
 
 use crate::dataset::Dataset;
 use crate::meaning::{Meaning, quoted};
@@ -26,69 +26,78 @@ pub(crate) struct Bounded {
     pub(crate) kept_groups: i128,
 }
 
-/// A column of a result that is laid onto the grid.
-#[derive(Clone, Copy)]
-enum Column {
-    /// A key: its declared value as an integer, or its label.
-    Key(usize, bool),
-    /// An output, with the decimal digits in which it is printed.
-    Output(usize, u8),
+/// The bins of a histogram, as if every value of everyone counted.
+pub(crate) struct Leaves {
+    /// Of each cell its bins.
+    pub(crate) cells: Vec<Vec<i128>>,
+    /// Most values of one person in one group.
+    pub(crate) most_values: i128,
 }
 
-/// The question's text, run as it is over rows within their declared ranges. `None` when the answer is computed from the outputs, so that
-/// the text gives other numbers than leave the holders.
-pub(crate) fn as_written(sql: &str, plan: &PrivatePlan, dataset: &Dataset, postgres: &Postgres) -> Result<Option<Grid>> {
-    let column = |value: &AnswerValue| match value {
-        AnswerValue::Key(key) => Some(Column::Key(usize::from(*key), true)),
-        AnswerValue::Estimate(Estimate::Output(output)) => {
-            let output = usize::from(*output);
-            Some(Column::Output(output, scale_of(&plan.outputs.get(output)?.aggregate)))
+/// The rows of a plan and the keys by which they are grouped, as SQL.
+struct Rows<'a> {
+    meaning: Meaning<'a>,
+    /// Unit, partition and keys with their names.
+    selected: String,
+    /// The keys' names, each followed by a comma.
+    keys: String,
+    /// FROM and WHERE.
+    from: String,
+}
+
+impl<'a> Rows<'a> {
+    fn of(plan: &PrivatePlan, dataset: &'a Dataset) -> Result<Self> {
+        let contract = &dataset.contract;
+        let table = contract.table(&plan.table).context("the plan names an unknown table")?;
+        let meaning = Meaning { contract, table };
+        let (unit, partition) = (&plan.unit_column, &plan.partition_column);
+        let periods: Vec<String> = plan.partitions.iter().map(|period| quoted(&plan.calendar.format(*period))).collect();
+        let mut rules = vec![format!("{unit} IS NOT NULL"), format!("{partition} IN ({})", periods.join(", "))];
+        if let Some(filter) = &plan.filter {
+            rules.push(meaning.condition(filter)?);
         }
-        _ => None,
-    };
-    let columns: Option<Vec<Column>> = plan.columns.iter().map(|shown| column(&shown.value)).collect();
-    let shown = columns.as_ref().is_some_and(|columns| {
-        (0..plan.outputs.len()).all(|output| columns.iter().any(|column| matches!(column, Column::Output(other, _) if *other == output)))
-    });
-    let whole = plan.grouping_sets.is_empty() && plan.having.is_none() && plan.limit.is_none() && plan.offset == 0;
-    let Some(columns) = columns.filter(|_| shown && whole) else { return Ok(None) };
-    let text = sql.trim().trim_end_matches(';');
-    read_grid(&postgres.run(&dataset.name, &format!("{text};"))?, plan, &columns).map(Some)
+        let (mut selected, mut keys) = (format!("{unit} AS the_unit, {partition} AS the_partition"), String::new());
+        for (number, key) in plan.keys.iter().enumerate() {
+            let key_sql = match &key.source {
+                KeySource::Values { value, values, .. } => {
+                    let declared: Vec<String> = values.iter().map(ToString::to_string).collect();
+                    let value = meaning.value(value)?;
+                    rules.push(format!("{value} IN ({})", declared.join(", ")));
+                    value
+                }
+                KeySource::Partition => partition.clone(),
+            };
+            write!(selected, ", {key_sql} AS key_{number}")?;
+            write!(keys, "key_{number}, ")?;
+        }
+        let from = format!("FROM bound.{} WHERE {}", plan.table, rules.join(" AND "));
+        Ok(Self { meaning, selected, keys, from })
+    }
+
+    fn condition(&self, output: &Output) -> Result<String> {
+        output.condition.as_ref().map_or(Ok("TRUE".to_owned()), |condition| self.meaning.condition(condition))
+    }
+
+    fn measured(&self, of: &Measured) -> Result<String> {
+        Ok(format!("clamped({}, {}, {})", self.meaning.value(&of.value)?, of.lo, of.hi))
+    }
+
+    /// `GROUP BY` the keys.
+    fn group_by_keys(&self) -> String {
+        if self.keys.is_empty() { String::new() } else { format!("GROUP BY {}", self.keys.trim_end_matches(", ")) }
+    }
 }
 
-/// The plan's meaning as SQL.
+/// The plan's meaning.
 pub(crate) fn bounded(plan: &PrivatePlan, dataset: &Dataset, postgres: &Postgres) -> Result<Bounded> {
-    let contract = &dataset.contract;
-    let table = contract.table(&plan.table).context("the plan names an unknown table")?;
-    let meaning = Meaning { contract, table };
-    let (unit, partition) = (&plan.unit_column, &plan.partition_column);
-    let periods: Vec<String> = plan.partitions.iter().map(|period| quoted(&plan.calendar.format(*period))).collect();
-    let mut rules = vec![format!("{unit} IS NOT NULL"), format!("{partition} IN ({})", periods.join(", "))];
-    if let Some(filter) = &plan.filter {
-        rules.push(meaning.condition(filter)?);
-    }
-    let (mut keys, mut names, mut values, mut totals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut columns = Vec::new();
-    for (number, key) in plan.keys.iter().enumerate() {
-        let key_sql = match &key.source {
-            KeySource::Values { value, values, .. } => {
-                let declared: Vec<String> = values.iter().map(ToString::to_string).collect();
-                let value = meaning.value(value)?;
-                rules.push(format!("{value} IN ({})", declared.join(", ")));
-                value
-            }
-            KeySource::Partition => partition.clone(),
-        };
-        keys.push(format!("{key_sql} AS key_{number}"));
-        names.push(format!("key_{number}"));
-        columns.push(Column::Key(number, matches!(key.source, KeySource::Partition)));
-    }
+    let rows = Rows::of(plan, dataset)?;
+    let (mut values, mut totals) = (String::new(), Vec::new());
     for (number, output) in plan.outputs.iter().enumerate() {
-        let condition = output.condition.as_ref().map_or(Ok("TRUE".to_owned()), |condition| meaning.condition(condition))?;
-        let measured = |of: &Measured| Ok::<_, anyhow::Error>(format!("clamped({}, {}, {})", meaning.value(&of.value)?, of.lo, of.hi));
+        let condition = rows.condition(output)?;
         let mut part = |name: &str, what: String| {
-            values.push(format!("COALESCE({what} FILTER (WHERE {condition}), 0) AS {name}_{number}"));
-            format!("{name}_{number}")
+            let named = format!("{name}_{number}");
+            values.extend([", COALESCE(", &what, " FILTER (WHERE ", &condition, "), 0) AS ", &named]);
+            named
         };
         totals.push(match &output.aggregate {
             Aggregate::CountRows { max_rows_per_person } => {
@@ -100,79 +109,109 @@ pub(crate) fn bounded(plan: &PrivatePlan, dataset: &Dataset, postgres: &Postgres
                 format!("SUM(LEAST({rows}, 1))")
             }
             Aggregate::Sum { measured: of, max_rows_per_person: most } => {
-                let sum = part("sum", format!("SUM({})", measured(of)?));
+                let sum = part("sum", format!("SUM({})", rows.measured(of)?));
                 format!("SUM(clamped({sum}, {most}::numeric * {}, {most}::numeric * {}))", of.lo.min(0), of.hi.max(0))
             }
             Aggregate::CentredSum { measured: of, max_rows_per_person: most } => {
-                let x = measured(of)?;
+                let x = rows.measured(of)?;
                 let count = part("count", format!("COUNT({x})"));
                 let sum = part("sum", format!("SUM(2 * {x} - ({}))", i128::from(of.lo) + i128::from(of.hi)));
                 format!("SUM(COALESCE(divided(1048576 * LEAST({count}, {most}) * {sum}, {count}, 'truncate'), 0))")
             }
             Aggregate::CentredSquares { measured: of, max_rows_per_person: most } => {
-                let (x, range) = (measured(of)?, i128::from(of.hi) - i128::from(of.lo));
+                let (x, range) = (rows.measured(of)?, i128::from(of.hi) - i128::from(of.lo));
                 let middle = i128::from(of.lo) + i128::from(of.hi);
                 let count = part("count", format!("COUNT({x})"));
                 let sum = part("sum", format!("SUM(2 * (2 * {x} - ({middle})) ^ 2 - {range}::numeric ^ 2)"));
                 format!("SUM(COALESCE(divided(1048576 * LEAST({count}, {most}) * round({sum}), {count}, 'truncate'), 0))")
             }
             Aggregate::Histogram { measured: of, max_rows_per_person: most, .. } => {
-                let count = part("count", format!("COUNT({})", measured(of)?));
+                let count = part("count", format!("COUNT({})", rows.measured(of)?));
                 format!("SUM(LEAST({count}, {most}))")
             }
         });
-        columns.push(Column::Output(number, 0));
     }
-    let list = |first: &[&str], more: &[&[String]]| {
-        first.iter().map(|text| (*text).to_owned()).chain(more.iter().flat_map(|part| part.iter().cloned())).collect::<Vec<_>>().join(", ")
-    };
-    let group_by = if names.is_empty() { String::new() } else { format!("GROUP BY {}", names.join(", ")) };
+    let Rows { selected, keys, from, .. } = &rows;
     let script = format!(
-        "CREATE TEMPORARY TABLE person AS SELECT {} FROM bound.{} WHERE {} GROUP BY {};\n\
-         SELECT {} FROM person {group_by};\n\\echo =\n\
-         SELECT COALESCE(MAX(groups), 0), COALESCE(SUM(LEAST(groups, {})), 0)\n\
+        "CREATE TEMPORARY TABLE person AS SELECT {selected}, COUNT(*) AS row_count{values} {from} GROUP BY {keys}the_unit, the_partition;\n\
+         SELECT {keys}{totals} FROM person {group_by};\n\\echo =\n\
+         SELECT COALESCE(MAX(groups), 0), COALESCE(SUM(LEAST(groups, {l0})), 0)\n\
          FROM (SELECT COUNT(*) AS groups FROM person GROUP BY the_unit, the_partition) AS g;",
-        list(&[&format!("{unit} AS the_unit, {partition} AS the_partition"), "COUNT(*) AS row_count"], &[&keys, &values]),
-        plan.table,
-        rules.join(" AND "),
-        list(&["the_unit", "the_partition"], &[&names]),
-        list(&[], &[&names, &totals]),
-        plan.max_groups_per_person,
+        totals = totals.join(", "),
+        group_by = rows.group_by_keys(),
+        l0 = plan.max_groups_per_person,
     );
     let printed = postgres.run(&dataset.name, &script)?;
     let (cells, groups) = printed.split_once("=\n").context("psql printed no second result")?;
     let (most, kept) = groups.trim().split_once('\t').context("psql printed no numbers of groups")?;
-    Ok(Bounded { cells: read_grid(cells, plan, &columns)?, most_groups: most.parse()?, kept_groups: kept.parse()? })
-}
-
-/// Rows of `columns` laid onto the declared grid: missing cells are 0, rows off the grid are dropped.
-fn read_grid(printed: &str, plan: &PrivatePlan, columns: &[Column]) -> Result<Grid> {
-    let cells = usize::try_from(plan.cells().context("the grid is too large")?)?;
-    let mut grid = vec![vec![0; cells]; plan.outputs.len()];
-    let labels: Vec<HashMap<String, usize>> = plan.keys.iter().map(|key| key.values(plan).into_iter().zip(0..).collect()).collect();
-    for line in printed.lines() {
-        let values: Vec<&str> = line.split('\t').collect();
-        ensure!(values.len() == columns.len(), "PostgreSQL gives {} columns instead of {}: {line}", values.len(), columns.len());
-        let mut at = vec![None; plan.keys.len()];
-        let mut found = vec![0; plan.outputs.len()];
-        for (value, column) in values.iter().zip(columns) {
-            match *column {
-                Column::Key(key, true) => at[key] = labels[key].get(&label(value, plan.keys[key].kind())).copied(),
-                Column::Key(key, false) => at[key] = declared(value, &plan.keys[key].source),
-                Column::Output(output, scale) => found[output] = units(value, scale).with_context(|| format!("{value} is not exact"))?,
-            }
-        }
-        let Some(at) = at.into_iter().collect::<Option<Vec<usize>>>() else { continue };
-        let cell = at.iter().zip(&plan.keys).fold(0, |cell, (place, key)| cell * key.cardinality(plan) + place);
-        for (output, value) in grid.iter_mut().zip(found) {
+    let mut grid = vec![vec![0; count_cells(plan)?]; plan.outputs.len()];
+    for (cell, numbers) in on_grid(cells, plan)? {
+        ensure!(numbers.len() == grid.len(), "PostgreSQL gives {} outputs instead of {}", numbers.len(), grid.len());
+        for (output, value) in grid.iter_mut().zip(numbers) {
             output[cell] = value;
         }
     }
-    Ok(grid)
+    Ok(Bounded { cells: grid, most_groups: most.parse()?, kept_groups: kept.parse()? })
+}
+
+/// The bins of an output that is a histogram; nothing of any other.
+pub(crate) fn leaves(plan: &PrivatePlan, output: &Output, dataset: &Dataset, postgres: &Postgres) -> Result<Option<Leaves>> {
+    let Aggregate::Histogram { measured: of, bins_log2, .. } = &output.aggregate else { return Ok(None) };
+    let rows = Rows::of(plan, dataset)?;
+    let (x, bins) = (rows.measured(of)?, 1usize << bins_log2);
+    let span = i128::from(of.hi) - i128::from(of.lo) + 1;
+    let Rows { selected, keys, from, .. } = &rows;
+    let script = format!(
+        "CREATE TEMPORARY TABLE binned AS SELECT {selected}, divided(({x} - ({lo})) * {bins}, {span}, 'floor') AS bin\n\
+         {from} AND {condition} AND {x} IS NOT NULL;\n\
+         SELECT {keys}bin, COUNT(*) FROM binned GROUP BY {keys}bin;\n\\echo =\n\
+         SELECT COALESCE(MAX(n), 0) FROM (SELECT COUNT(*) AS n FROM binned GROUP BY {keys}the_unit, the_partition) AS p;",
+        lo = of.lo,
+        condition = rows.condition(output)?,
+    );
+    let printed = postgres.run(&dataset.name, &script)?;
+    let (counts, most) = printed.split_once("=\n").context("psql printed no second result")?;
+    let mut cells = vec![vec![0; bins]; count_cells(plan)?];
+    for (cell, numbers) in on_grid(counts, plan)? {
+        let &[bin, count] = numbers.as_slice() else { anyhow::bail!("PostgreSQL prints no bin and count") };
+        *cells[cell].get_mut(usize::try_from(bin)?).context("a value lies in no bin")? = count;
+    }
+    Ok(Some(Leaves { cells, most_values: most.trim().parse()? }))
+}
+
+fn count_cells(plan: &PrivatePlan) -> Result<usize> {
+    Ok(usize::try_from(plan.cells().context("the grid is too large")?)?)
+}
+
+/// Printed rows of keys and whole numbers: the cell of each row, and its numbers.
+fn on_grid(printed: &str, plan: &PrivatePlan) -> Result<Vec<(usize, Vec<i128>)>> {
+    let places: Vec<HashMap<String, usize>> = plan.keys.iter().map(|key| places(plan, key)).collect();
+    let mut found = Vec::new();
+    for line in printed.lines() {
+        let values: Vec<&str> = line.split('\t').collect();
+        ensure!(values.len() > plan.keys.len(), "PostgreSQL gives too few columns: {line}");
+        let (keys, numbers) = values.split_at(plan.keys.len());
+        let mut cell = 0;
+        for ((value, places), key) in keys.iter().zip(&places).zip(&plan.keys) {
+            let value = value.split_once('.').map_or(*value, |(whole, _)| whole);
+            cell = cell * key.cardinality(plan) + places.get(value).with_context(|| format!("{value} is off the grid"))?;
+        }
+        let numbers = numbers.iter().map(|number| units(number, 0).with_context(|| format!("{number} is not whole")));
+        found.push((cell, numbers.collect::<Result<_>>()?));
+    }
+    Ok(found)
+}
+
+/// The place on the grid of each declared value of a key, as `on_grid` reads it.
+fn places(plan: &PrivatePlan, key: &commun_domain::plan::Key) -> HashMap<String, usize> {
+    match &key.source {
+        KeySource::Values { values, .. } => values.iter().map(ToString::to_string).zip(0..).collect(),
+        KeySource::Partition => key.values(plan).into_iter().zip(0..).collect(),
+    }
 }
 
 /// What the answer calls a value that `PostgreSQL` prints.
-fn label(printed: &str, kind: KeyKind) -> String {
+pub(crate) fn label(printed: &str, kind: KeyKind) -> String {
     match (kind, printed) {
         (KeyKind::Boolean, "t") => "true".to_owned(),
         (KeyKind::Boolean, "f") => "false".to_owned(),
@@ -180,13 +219,6 @@ fn label(printed: &str, kind: KeyKind) -> String {
         (KeyKind::Number, number) if number.contains('.') => number.trim_end_matches('0').trim_end_matches('.').to_owned(),
         (_, text) => text.to_owned(),
     }
-}
-
-/// The place of a declared value.
-fn declared(printed: &str, source: &KeySource) -> Option<usize> {
-    let KeySource::Values { values, .. } = source else { return None };
-    let value = units(printed, 0).filter(|_| printed != "NULL")?;
-    values.iter().position(|known| i128::from(*known) == value)
 }
 
 /// Decimal digits in which an output is written.
@@ -198,7 +230,7 @@ pub(crate) fn scale_of(aggregate: &Aggregate) -> u8 {
 }
 
 /// A printed decimal in units of 10^-scale; `None` when it is finer. NULL is the sum over nothing.
-fn units(text: &str, scale: u8) -> Option<i128> {
+pub(crate) fn units(text: &str, scale: u8) -> Option<i128> {
     if text == "NULL" {
         return Some(0);
     }

@@ -174,7 +174,7 @@ fn stays() -> Source {
 }
 
 fn transfers() -> Source {
-    let mut dice = Dice(6);
+    let (mut dice, mut clock) = (Dice(6), Dice(7));
     let mut rows = Vec::new();
     for holder in 0..200 {
         for month in 1..=3 {
@@ -204,6 +204,7 @@ fn transfers() -> Source {
                     balance,
                     fee,
                     dice.of(&["0", "0", "1", "-7", ""]),
+                    booked(&mut clock),
                 ]);
             }
         }
@@ -216,6 +217,27 @@ fn transfers() -> Source {
         ("balance", Kind::Integer),
         ("fee", Kind::Text),
         ("flagged", Kind::Integer),
+        ("booked", Kind::Text),
     ];
     Source { name: "transfers", file: "transfers.parquet", delimiter: b',', columns, rows }
+}
+
+/// A time in the weeks before, in or after the first half of 2024, on both sides of what the data contract declares; or what is no time.
+fn booked(clock: &mut Dice) -> Value {
+    let (hour, minute, second) = (clock.roll(24), clock.roll(60), clock.roll(60));
+    let month = 1 + clock.roll(3);
+    let day = 1 + clock.roll(if month == 2 { 29 } else { 31 });
+    match clock.roll(24) {
+        0 => None,
+        1 => some("2024-02-30 10:00:00"),
+        2 => some("tomorrow"),
+        3 => some(format!("2023-12-{day:02} {hour:02}:{minute:02}:{second:02}")),
+        4 => some(format!("2024-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.999")),
+        5 => some("2024-02-29 23:59:59"),
+        6 => some("2024-12-30 00:00:00"),
+        7 => some("2025-01-01 00:00:00"),
+        8 => some("0001-01-01 00:00:00"),
+        9 => some("2024-01-01"),
+        _ => some(format!("2024-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")),
+    }
 }

@@ -14,7 +14,8 @@ use crate::ledger::{Charge, Loss};
 mod sensitivity;
 mod statement;
 
-pub use sensitivity::{MAX_HISTOGRAM_VALUES_PER_PERSON, Sensitivity, sensitivity};
+pub use commun_domain::plan::MAX_HISTOGRAM_VALUES_PER_PERSON;
+pub use sensitivity::{Sensitivity, sensitivity};
 pub use statement::{Statement, as_epsilon, loss_over_a_lifetime, loss_over_partitions, statement};
 
 /// Covers, in units of 2^-40, by how much a sum of discrete Gaussians can lose more than one discrete Gaussian

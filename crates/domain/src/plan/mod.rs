@@ -29,6 +29,10 @@ pub const PLAN_VERSION: u16 = 2;
 /// Greatest log2 of the number of a histogram's bins.
 pub const MAX_BINS_LOG2: u8 = 16;
 
+/// Most values of one person that a histogram may count in one cell. Up to here a histogram's lattice step is at most one value, so that its
+/// nodes are never rounded: rounding would move every node that a person touches by up to one more step, not one node a level.
+pub const MAX_HISTOGRAM_VALUES_PER_PERSON: u32 = 1 << 16;
+
 /// Binary digits by which centred sums and squares are refined, so that integer division does not pull a mean to the midpoint.
 pub const MEAN_DIGITS: u32 = 20;
 

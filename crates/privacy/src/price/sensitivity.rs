@@ -3,11 +3,7 @@
 //! Each is a fact about the aggregate's meaning (`commun_domain::plan::Aggregate`) and follows from public bounds alone; `PROOF.md`
 //! beside this file proves them one by one. What this is not: noise, which `price` makes of it, or the bounding itself, which the engine does.
 
-use commun_domain::plan::{Aggregate, MAX_BINS_LOG2, MEAN_DIGITS, Measured};
-
-/// Most values of one person that a histogram may count in one cell. Up to here a histogram's lattice step is at most one value, so that its
-/// nodes are never rounded: rounding would move every node that a person touches by up to one more step, not one node a level.
-pub const MAX_HISTOGRAM_VALUES_PER_PERSON: u32 = 1 << 16;
+use commun_domain::plan::{Aggregate, MAX_BINS_LOG2, MAX_HISTOGRAM_VALUES_PER_PERSON, MEAN_DIGITS, Measured};
 
 /// One person's rows in one partition move a cell's numbers by at most `levels delta^2` in squared Euclidean distance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use commun_domain::Refusal;
 use commun_domain::error::Position;
-use commun_domain::plan::{Aggregate, Condition, Estimate, MAX_BINS_LOG2, Measured};
+use commun_domain::plan::{Aggregate, Condition, Estimate, MAX_BINS_LOG2, MAX_HISTOGRAM_VALUES_PER_PERSON, MEAN_DIGITS, Measured};
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, OrderByExpr, OrderByOptions,
 };
@@ -222,6 +222,13 @@ impl Scope<'_> {
     fn moments(&self, arg: &Expr, outputs: &mut Outputs, call: &Call<'_>, named: &str, squares: bool) -> Result<(u16, u16, u16), Refusal> {
         let measured = self.spread(arg)?;
         let rows = self.table.max_rows_per_person;
+        // What one person can move must fit 64 bits: 2^20 Linf R, or R^2 (see the mechanism's proof).
+        let range = measured.hi.abs_diff(measured.lo);
+        let reach = if squares { range.checked_mul(range) } else { Some(range) };
+        if reach.and_then(|reach| reach.checked_mul(u64::from(rows))?.checked_mul(1 << MEAN_DIGITS)).is_none() {
+            let hint = "bound it by LEAST(GREATEST(x, low), high), or round it: less noise is needed then, too";
+            return Err(invalid(place_of(arg), "its range is too wide for this statistic", hint));
+        }
         let some = Some(both(call.condition.clone(), is_not_null(&measured.value)));
         let count = outputs.index(Aggregate::CountRows { max_rows_per_person: rows }, some, &format!("{named} (count)"));
         let sum = Aggregate::CentredSum { measured: measured.clone(), max_rows_per_person: rows };
@@ -278,6 +285,11 @@ impl Scope<'_> {
             }
         };
         let measured = self.spread(number)?;
+        if self.table.max_rows_per_person > MAX_HISTOGRAM_VALUES_PER_PERSON {
+            let message =
+                format!("a quantile needs at most {MAX_HISTOGRAM_VALUES_PER_PERSON} rows a person, and this table lets more count");
+            return Err(not_private(call.at, message, "ask AVG, or group by WIDTH_BUCKET and count"));
+        }
         // Not more bins than values.
         let span = measured.hi.abs_diff(measured.lo);
         let needed = u8::try_from(u64::BITS - span.leading_zeros()).unwrap_or(u8::MAX);

@@ -4,21 +4,18 @@
 
 use commun_domain::Refusal;
 use commun_domain::error::Position;
-use commun_domain::plan::{AnswerCondition, AnswerValue, Estimate, Nulls, SortKey};
+use commun_domain::plan::{AnswerCondition, AnswerValue, CompareOp, Estimate, Nulls, SortKey};
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, OrderByExpr, OrderByOptions, UnaryOperator, Value,
 };
 
 use super::aggregate::{Outputs, is_aggregate};
-use super::expression::{MAX_PREDICATE_DEPTH, arguments, called, compare_op, operands, unsupported};
+use super::expression::{MAX_LIST_ITEMS, MAX_PREDICATE_DEPTH, arguments, called, compare_op, operands, refuse_ambiguous, unsupported};
 use super::items::{Item, Kind, Questions};
-use super::literal::{Written, fixed_point, written};
+use super::literal::{Written, decimal, fixed_point, written};
 use super::scope::plain_name;
-use super::types::MAX_NODES;
+use super::types::{MAX_NODES, MAX_SCALE};
 use crate::refuse::{bare, invalid, not_private, place_of, place_of_name};
-
-/// Most digits after the point of a constant.
-const CONSTANT_DIGITS: u8 = 9;
 
 /// Most keys of one GROUPING: a bit each.
 const MAX_GROUPING_KEYS: usize = 32;
@@ -82,7 +79,7 @@ impl Questions<'_, '_> {
                     | DataType::Decimal(ExactNumberInfo::None) => Ok(*inner),
                     DataType::Numeric(ExactNumberInfo::PrecisionAndScale(_, scale))
                     | DataType::Decimal(ExactNumberInfo::PrecisionAndScale(_, scale)) => {
-                        let digits = u8::try_from(*scale).ok().filter(|scale| *scale <= CONSTANT_DIGITS);
+                        let digits = u8::try_from(*scale).ok().filter(|scale| *scale <= MAX_SCALE);
                         let digits = digits
                             .ok_or_else(|| invalid(at, "the digits after the point are 0 to 9 here", "write for example DECIMAL(18, 2)"))?;
                         Ok(Estimate::Round(inner, digits))
@@ -128,7 +125,7 @@ impl Questions<'_, '_> {
                     Some(Written::Number { digits, negative: false }) => fixed_point(digits, false, 0).ok(),
                     _ => None,
                 };
-                let digits = read.and_then(|digits| u8::try_from(digits).ok()).filter(|digits| *digits <= CONSTANT_DIGITS);
+                let digits = read.and_then(|digits| u8::try_from(digits).ok()).filter(|digits| *digits <= MAX_SCALE);
                 let digits = digits.ok_or_else(|| invalid(at, "the number of digits is a plain whole number", "write 0 to 9"))?;
                 Ok(Estimate::Round(Box::new(part(value)?), digits))
             }
@@ -155,6 +152,7 @@ impl Questions<'_, '_> {
             return Err(invalid(at, format!("the condition is nested deeper than {MAX_PREDICATE_DEPTH}"), "write it flat"));
         }
         let expr = bare(expr);
+        refuse_ambiguous(expr)?;
         match expr {
             Expr::BinaryOp { left: _, op: op @ (BinaryOperator::And | BinaryOperator::Or), right: _ } => {
                 let parts = operands(expr, op).into_iter().map(|part| self.having(part, outputs, depth + 1)).collect::<Result<_, _>>()?;
@@ -183,9 +181,21 @@ impl Questions<'_, '_> {
                 let low = self.estimate(low, outputs, NAMED, depth + 1)?;
                 let high = self.estimate(high, outputs, NAMED, depth + 1)?;
                 let inside = AnswerCondition::And(vec![
-                    AnswerCondition::Compare { op: commun_domain::plan::CompareOp::Ge, left: tested.clone(), right: low },
-                    AnswerCondition::Compare { op: commun_domain::plan::CompareOp::Le, left: tested, right: high },
+                    AnswerCondition::Compare { op: CompareOp::Ge, left: tested.clone(), right: low },
+                    AnswerCondition::Compare { op: CompareOp::Le, left: tested, right: high },
                 ]);
+                Ok(if *negated { AnswerCondition::Not(Box::new(inside)) } else { inside })
+            }
+            Expr::InList { expr: tested, list, negated } => {
+                if !(1..=MAX_LIST_ITEMS).contains(&list.len()) {
+                    return Err(invalid(at, format!("IN (...) takes 1 to {MAX_LIST_ITEMS} values"), "write fewer"));
+                }
+                let tested = self.estimate(tested, outputs, NAMED, depth + 1)?;
+                let equal = |item: &Expr, outputs: &mut Outputs| {
+                    let right = self.estimate(item, outputs, NAMED, depth + 1)?;
+                    Ok(AnswerCondition::Compare { op: CompareOp::Eq, left: tested.clone(), right })
+                };
+                let inside = AnswerCondition::Or(list.iter().map(|item| equal(item, outputs)).collect::<Result<_, _>>()?);
                 Ok(if *negated { AnswerCondition::Not(Box::new(inside)) } else { inside })
             }
             Expr::IsNull(inner) => self.estimate(inner, outputs, NAMED, depth + 1).map(AnswerCondition::IsNull),
@@ -267,10 +277,6 @@ fn constant(expr: &Expr, at: Option<Position>) -> Result<Estimate, Refusal> {
     let Some(Written::Number { digits, negative }) = written(expr) else {
         return Err(invalid(at, "this is not a number", "beside aggregates stand numbers only"));
     };
-    let fraction = digits.split_once('.').map_or(0, |(_, fraction)| fraction.trim_end_matches('0').len());
-    let scale = u8::try_from(fraction).ok().filter(|scale| *scale <= CONSTANT_DIGITS);
-    let scale =
-        scale.ok_or_else(|| invalid(at, "this number is too fine", format!("write at most {CONSTANT_DIGITS} digits after the point")))?;
-    let units = fixed_point(digits, negative, scale).map_err(|(message, hint)| invalid(at, message, hint))?;
+    let (units, scale) = decimal(digits, negative, at)?;
     Ok(Estimate::Constant { units, scale })
 }

@@ -210,6 +210,8 @@ impl Questions<'_, '_> {
                     (0..1usize << parts.len()).rev().map(subset).collect()
                 }
                 Expr::GroupingSets(sets) => sets.iter().map(|set| read(set)).collect::<Result<Vec<_>, _>>()?,
+                // `()` is the sum over everything, `(a, b)` both keys.
+                Expr::Tuple(keys) => vec![read(keys)?],
                 _ => vec![read(std::slice::from_ref(expr))?],
             };
             grouped.elements.push(sets);
@@ -377,7 +379,7 @@ fn key_source(source: &Source, at: Option<Position>) -> Result<KeySource, Refusa
             }
             ((*lo..=*hi).collect(), (*lo..=*hi).map(|units| decimal(units, *scale)).collect(), KeyKind::Number)
         }
-        Type::Time { lo, hi, grain } => {
+        Type::Time { lo, hi, grain, .. } => {
             let Some(grain) = grain else {
                 return Err(not_private(
                     at,

@@ -7,8 +7,8 @@ use commun_domain::contract::{CodeList, DataContract};
 use commun_domain::error::Position;
 use sqlparser::ast::{Expr, UnaryOperator, Value};
 
-use super::types::{ListRef, Typed};
-use crate::refuse::{bare, not_private};
+use super::types::{ListRef, MAX_SCALE, Typed};
+use crate::refuse::{bare, invalid, not_private};
 
 /// Most codes that a hint names.
 const MAX_HINTED_CODES: usize = 3;
@@ -117,6 +117,20 @@ fn is_near(text: &str, code: &str) -> bool {
     let head = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
     let tail = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
     head + tail + 1 >= a.len().max(b.len())
+}
+
+/// A number as it is written: units and decimal digits. Zeros after the point count, as in SQL: `2.0` is no whole number, and divides as
+/// a decimal does.
+pub(crate) fn decimal(digits: &str, negative: bool, at: Option<Position>) -> Result<(i64, u8), Refusal> {
+    let fraction = digits.split_once('.').map_or("", |(_, fraction)| fraction);
+    let needed = fraction.trim_end_matches('0').len();
+    if needed > usize::from(MAX_SCALE) {
+        let hint = format!("write at most {MAX_SCALE} digits after the point");
+        return Err(invalid(at, "this number is too fine", hint));
+    }
+    let scale = u8::try_from(fraction.len()).unwrap_or(u8::MAX).min(MAX_SCALE);
+    let units = fixed_point(digits, negative, scale).map_err(|(message, hint)| invalid(at, message, hint))?;
+    Ok((units, scale))
 }
 
 /// A decimal as an integer of 10^-scale units, exactly; else what is wrong and what to do.

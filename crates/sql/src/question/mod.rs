@@ -270,5 +270,4 @@ pub(crate) mod fixture;
 mod fuzz_tests;
 
 #[cfg(test)]
-#[path = "compile_tests.rs"]
 mod tests;

@@ -182,7 +182,7 @@ fn column_value(contract: &DataContract, column: &Column) -> Typed {
     let of = match &column.column_type {
         ColumnType::Number { lo, hi, scale } => Type::Number { lo: *lo, hi: *hi, scale: *scale },
         ColumnType::Boolean => Type::Boolean,
-        ColumnType::Time { lo, hi } => Type::Time { lo: *lo, hi: *hi, grain: None },
+        ColumnType::Time { lo, hi } => Type::Time { lo: *lo, hi: *hi, grain: None, date: false },
         ColumnType::Code { list, version } => code_type(contract, list, version),
     };
     Typed { value: Value::Column(column.name.clone()), of }

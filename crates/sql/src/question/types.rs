@@ -30,8 +30,8 @@ pub(crate) enum Type {
     Boolean,
     /// A place in a list of texts. `list` names the code list that they are, if they are one.
     Text { values: Arc<Vec<String>>, list: Option<ListRef> },
-    /// Seconds since 1970 within [lo, hi]; `grain` when only the beginnings of such periods occur.
-    Time { lo: i64, hi: i64, grain: Option<Truncation> },
+    /// Seconds since 1970 within [lo, hi]; `grain` when only the beginnings of such periods occur; `date` when it was cast to DATE.
+    Time { lo: i64, hi: i64, grain: Option<Truncation>, date: bool },
     /// Only NULL.
     Null,
 }
@@ -215,12 +215,14 @@ pub(crate) fn unify(parts: Vec<Typed>, at: Option<Position>) -> Result<(Vec<Valu
         Type::Boolean => Ok((parts.into_iter().map(|part| part.value).collect(), Type::Boolean)),
         Type::Text { .. } => Ok(unify_texts(parts)),
         Type::Time { .. } => {
-            let times = |part: &Typed| if let Type::Time { lo, hi, grain } = part.of { Some((lo, hi, grain)) } else { None };
+            let times = |part: &Typed| if let Type::Time { lo, hi, grain, date } = part.of { Some((lo, hi, grain, date)) } else { None };
             let all: Vec<_> = parts.iter().filter_map(times).collect();
             let lo = all.iter().map(|(lo, ..)| *lo).min().unwrap_or(0);
-            let hi = all.iter().map(|(_, hi, _)| *hi).max().unwrap_or(0);
-            let grain = all.first().and_then(|(.., grain)| *grain).filter(|grain| all.iter().all(|(.., other)| other == &Some(*grain)));
-            Ok((parts.into_iter().map(|part| part.value).collect(), Type::Time { lo, hi, grain }))
+            let hi = all.iter().map(|(_, hi, ..)| *hi).max().unwrap_or(0);
+            let grain =
+                all.first().and_then(|(_, _, grain, _)| *grain).filter(|grain| all.iter().all(|(_, _, other, _)| other == &Some(*grain)));
+            let date = all.iter().all(|(.., date)| *date);
+            Ok((parts.into_iter().map(|part| part.value).collect(), Type::Time { lo, hi, grain, date }))
         }
         Type::Null => Ok((Vec::new(), Type::Null)),
     }

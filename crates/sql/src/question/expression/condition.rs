@@ -29,6 +29,7 @@ impl Scope<'_> {
     }
 
     fn logic(&self, expr: &Expr, depth: usize, at: Option<Position>) -> Result<Condition, Refusal> {
+        refuse_ambiguous(expr)?;
         match expr {
             Expr::BinaryOp { left: _, op: op @ (BinaryOperator::And | BinaryOperator::Or), right: _ } => {
                 let parts = operands(expr, op).into_iter().map(|part| self.condition(part, depth + 1)).collect::<Result<_, _>>()?;
@@ -113,7 +114,11 @@ impl Scope<'_> {
                         _ => Err(no_order(&left.of, at)),
                     };
                 }
-                Type::Time { .. } => return times::compare_literal(left.value, op, text, right_at),
+                Type::Time { date, .. } => {
+                    let seconds = times::read(text, *date, right_at)?;
+                    let right = Box::new(Value::Constant(seconds));
+                    return Ok(Condition::Compare { op, left: Box::new(left.value), right });
+                }
                 Type::Number { .. } => {
                     return Err(invalid(right_at, "a number is compared with a text", "write a number without quotes, like 12 or 0.5"));
                 }
@@ -175,8 +180,9 @@ impl Scope<'_> {
         for item in list {
             let typed = self.typed(item, depth + 1)?;
             items.push(match (&value.of, literal_text(&typed, item)) {
-                (Type::Time { .. }, Some(text)) => {
-                    times::to_time(Typed::text(Value::Constant(0), vec![text.to_owned()]), false, place_of(item))?
+                (Type::Time { date, .. }, Some(text)) => {
+                    let seconds = times::read(text, *date, place_of(item))?;
+                    Typed { value: Value::Constant(seconds), of: Type::Time { lo: seconds, hi: seconds, grain: None, date: *date } }
                 }
                 _ if typed.of == Type::Null => {
                     return Err(invalid(place_of(item), "NULL is in no list", "write IS NULL for it"));
@@ -245,6 +251,28 @@ impl Scope<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A comparison without parentheses inside another, or before IN, BETWEEN or LIKE: SQL's own precedence is another than the parser's, and
+/// few readers know either.
+pub(crate) fn refuse_ambiguous(expr: &Expr) -> Result<(), Refusal> {
+    let is_condition = |part: &Expr| match part {
+        Expr::BinaryOp { op, .. } => compare_op(op).is_some(),
+        Expr::InList { .. } | Expr::Between { .. } | Expr::Like { .. } | Expr::ILike { .. } => true,
+        _ => false,
+    };
+    let parts: Vec<&Expr> = match expr {
+        Expr::BinaryOp { left, op, right } if compare_op(op).is_some() => vec![left, right],
+        Expr::InList { expr: tested, .. } | Expr::Like { expr: tested, .. } | Expr::ILike { expr: tested, .. } => vec![tested],
+        Expr::Between { expr: tested, low, high, .. } => vec![tested, low, high],
+        _ => return Ok(()),
+    };
+    match parts.into_iter().find(|part| is_condition(part)) {
+        None => Ok(()),
+        Some(part) => {
+            Err(invalid(place_of(part), "two conditions stand beside each other without parentheses", "put one of them into parentheses"))
+        }
     }
 }
 

@@ -126,7 +126,11 @@ impl Scope<'_> {
                 let (from, to) = (text::plain(args[1])?, text::plain(args[2])?);
                 text::map(&typed(0)?, at, |text| Some(if from.is_empty() { text.to_owned() } else { text.replace(from, to) }))
             }
-            _ => text::concat(args.iter().map(|arg| self.typed(arg, depth + 1)).collect::<Result<_, _>>()?, at),
+            // Unlike ||, it passes over NULL.
+            _ => {
+                let parts = args.iter().map(|arg| text::or_empty(self.typed(arg, depth + 1)?, at)).collect::<Result<_, _>>()?;
+                text::concat(parts, at)
+            }
         }
     }
 

@@ -14,13 +14,13 @@ use commun_domain::error::Position;
 use commun_domain::plan::{Branch, CompareOp, Condition, Rounding, Value};
 use sqlparser::ast::{CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, UnaryOperator, Value as Literal};
 
-use super::literal::fixed_point;
+use super::literal::decimal;
 use super::scope::{Meaning, Scope};
 use super::types::{MAX_SCALE, Type, Typed, unify};
 use crate::refuse::{bare, invalid, not_private, place_of};
 
 pub use condition::MAX_LIST_ITEMS;
-pub(crate) use condition::{compare_op, operands};
+pub(crate) use condition::{compare_op, operands, refuse_ambiguous};
 pub use function::{FUNCTIONS, MAX_BUCKETS};
 pub(crate) use function::{arguments, called, is_not_null};
 
@@ -214,13 +214,7 @@ impl Typed {
 fn literal(value: &Literal, at: Option<Position>) -> Result<Typed, Refusal> {
     match value {
         Literal::Number(digits, false) => {
-            let fraction = digits.split_once('.').map_or(0, |(_, fraction)| fraction.trim_end_matches('0').len());
-            let scale = u8::try_from(fraction).unwrap_or(u8::MAX);
-            if scale > MAX_SCALE {
-                let hint = format!("write at most {MAX_SCALE} digits after the point");
-                return Err(invalid(at, "this number is too fine", hint));
-            }
-            let units = fixed_point(digits, false, scale).map_err(|(message, hint)| invalid(at, message, hint))?;
+            let (units, scale) = decimal(digits, false, at)?;
             Typed::number(Value::Constant(units), (units.into(), units.into()), scale, at)
         }
         Literal::Boolean(truth) => Ok(Typed { value: Value::Constant(i64::from(*truth)), of: Type::Boolean }),
@@ -244,17 +238,28 @@ fn cast(inner: Typed, to: &DataType, at: Option<Position>) -> Result<Typed, Refu
         )
     };
     match to {
-        DataType::SmallInt(None) | DataType::Int(None) | DataType::Integer(None) | DataType::BigInt(None) => to_number(inner, 0, at),
+        DataType::SmallInt(None) => within(to_number(inner, Some(0), at)?, (i16::MIN.into(), i16::MAX.into()), at),
+        DataType::Int(None) | DataType::Integer(None) => within(to_number(inner, Some(0), at)?, (i32::MIN.into(), i32::MAX.into()), at),
+        DataType::BigInt(None) => to_number(inner, Some(0), at),
         DataType::Decimal(info) | DataType::Numeric(info) => {
-            let scale = match info {
-                ExactNumberInfo::None | ExactNumberInfo::Precision(_) => 0,
-                ExactNumberInfo::PrecisionAndScale(_, scale) => {
-                    u8::try_from(*scale).ok().filter(|scale| *scale <= MAX_SCALE).ok_or_else(|| {
-                        invalid(at, format!("a number has 0 to {MAX_SCALE} digits after the point"), "write for example DECIMAL(18, 4)")
-                    })?
-                }
+            let (precision, scale) = match *info {
+                // Without digits a number keeps those that it has.
+                ExactNumberInfo::None => return to_number(inner, None, at),
+                ExactNumberInfo::Precision(precision) => (precision, 0),
+                ExactNumberInfo::PrecisionAndScale(precision, scale) => (precision, scale),
             };
-            to_number(inner, scale, at)
+            let scale = u8::try_from(scale).ok().filter(|scale| *scale <= MAX_SCALE).ok_or_else(|| {
+                invalid(at, format!("a number has 0 to {MAX_SCALE} digits after the point"), "write for example DECIMAL(18, 4)")
+            })?;
+            let number = to_number(inner, Some(scale), at)?;
+            // 19 digits and more hold every number there is.
+            match u32::try_from(precision).ok().filter(|digits| *digits < 19) {
+                Some(digits) => {
+                    let most = 10i64.pow(digits) - 1;
+                    within(number, (-most, most), at)
+                }
+                None => Ok(number),
+            }
         }
         DataType::Boolean => match &inner.of {
             Type::Boolean | Type::Null => Ok(Typed { of: Type::Boolean, ..inner }),
@@ -285,21 +290,34 @@ fn cast(inner: Typed, to: &DataType, at: Option<Position>) -> Result<Typed, Refu
     }
 }
 
-fn to_number(inner: Typed, scale: u8, at: Option<Position>) -> Result<Typed, Refusal> {
-    match &inner.of {
-        Type::Number { scale: from, .. } if *from >= scale => inner.rounded(scale, Rounding::HalfAway, at),
-        Type::Number { .. } => inner.rescaled(scale, at),
-        Type::Null => Ok(Typed { value: Value::Null, of: Type::Number { lo: 0, hi: 0, scale } }),
-        Type::Boolean => Typed::number(inner.value, (0, 1), 0, at)?.rescaled(scale, at),
-        Type::Text { .. } => {
-            let read = |text: &str| {
-                let (digits, negative) = text.trim().strip_prefix('-').map_or((text.trim(), false), |digits| (digits, true));
-                fixed_point(digits, negative, scale).ok().filter(|_| !digits.is_empty())
-            };
-            inner.map_number(scale, read, at).unwrap_or_else(|| Ok(Typed::null()))
+/// A number, with so many digits after the point or with those that it has.
+fn to_number(inner: Typed, scale: Option<u8>, at: Option<Position>) -> Result<Typed, Refusal> {
+    match (&inner.of, scale) {
+        (Type::Number { .. }, None) => Ok(inner),
+        (Type::Number { scale: from, .. }, Some(scale)) if *from >= scale => inner.rounded(scale, Rounding::HalfAway, at),
+        (Type::Number { .. }, Some(scale)) => inner.rescaled(scale, at),
+        (Type::Null, _) => Ok(Typed { value: Value::Null, of: Type::Number { lo: 0, hi: 0, scale: scale.unwrap_or(0) } }),
+        (Type::Boolean, _) => Typed::number(inner.value, (0, 1), 0, at)?.rescaled(scale.unwrap_or(0), at),
+        (Type::Text { values, .. }, _) => {
+            let finest = || values.iter().filter_map(|text| text::decimal_digits(text)).max().unwrap_or(0).min(MAX_SCALE);
+            let scale = scale.unwrap_or_else(finest);
+            inner.map_number(scale, |text| text::to_units(text, scale), at).unwrap_or_else(|| Ok(Typed::null()))
         }
-        Type::Time { .. } => Err(invalid(at, "a time is not cast to a number", "use EXTRACT(field FROM time)")),
+        (Type::Time { .. }, _) => Err(invalid(at, "a time is not cast to a number", "use EXTRACT(field FROM time)")),
     }
+}
+
+/// The range of a type, in units of the number's scale: what lies outside is NULL, as what cannot be cast is.
+fn within(number: Typed, (least, most): (i64, i64), at: Option<Position>) -> Result<Typed, Refusal> {
+    let Type::Number { lo, hi, scale } = number.of else { return Ok(number) };
+    if least <= lo && hi <= most {
+        return Ok(number);
+    }
+    let bound = |op, bound| Condition::Compare { op, left: Box::new(number.value.clone()), right: Box::new(Value::Constant(bound)) };
+    let inside = Condition::And(vec![bound(CompareOp::Ge, least), bound(CompareOp::Le, most)]);
+    let branches = vec![Branch { condition: inside, value: number.value.clone() }];
+    let (lo, hi) = (lo.clamp(least, most), hi.clamp(least, most));
+    Typed::number(Value::Case { branches, otherwise: Box::new(Value::Null) }, (lo.into(), hi.into()), scale, at)
 }
 
 /// The refusal of an expression that is not on the list of what is read.

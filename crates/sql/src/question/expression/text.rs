@@ -118,6 +118,51 @@ fn join(left: &Typed, right: &Typed, at: Option<Position>) -> Result<Typed, Refu
     }
 }
 
+/// The same text, with an empty one for NULL.
+pub(super) fn or_empty(inner: Typed, at: Option<Position>) -> Result<Typed, Refusal> {
+    let Type::Text { values, .. } = &inner.of else {
+        return if inner.of == Type::Null {
+            Ok(Typed::text(Value::Constant(0), vec![String::new()]))
+        } else {
+            Err(wants_text(&inner.of, at))
+        };
+    };
+    if inner.as_constant().is_some() {
+        return Ok(inner);
+    }
+    let place = i64::try_from(values.len()).unwrap_or(i64::MAX);
+    let texts = values.iter().cloned().chain([String::new()]).collect();
+    // A list may hold the empty text already: mapping makes one place of both.
+    map(&Typed::text(Value::Coalesce(vec![inner.value, Value::Constant(place)]), texts), at, |text| Some(text.to_owned()))
+}
+
+/// Sign, whole digits and digits after the point of a plain decimal, blanks around it passed over.
+fn parts(text: &str) -> Option<(bool, &str, &str)> {
+    let text = text.trim();
+    let (negative, digits) = text.strip_prefix('-').map_or((false, text.strip_prefix('+').unwrap_or(text)), |digits| (true, digits));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let plain = !(whole.is_empty() && fraction.is_empty()) && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
+    plain.then_some((negative, whole, fraction))
+}
+
+/// Digits after the point of a text that is a decimal.
+pub(super) fn decimal_digits(text: &str) -> Option<u8> {
+    parts(text).and_then(|(_, _, fraction)| u8::try_from(fraction.len()).ok())
+}
+
+/// A text that is a decimal, in units of 10^-scale, halves away from zero; `None` for any other text and for what does not fit.
+pub(super) fn to_units(text: &str, scale: u8) -> Option<i64> {
+    let (negative, whole, fraction) = parts(text)?;
+    let scale = usize::from(scale);
+    let kept = fraction.get(..scale.min(fraction.len()))?;
+    let up = fraction.as_bytes().get(scale).is_some_and(|digit| *digit >= b'5');
+    let digits = format!("{whole}{kept:0<scale$}");
+    let digits = digits.trim_start_matches('0');
+    let magnitude: i128 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
+    let magnitude = magnitude.checked_add(i128::from(up))?;
+    i64::try_from(if negative { -magnitude } else { magnitude }).ok()
+}
+
 /// Whether a text matches a LIKE pattern: `%` is any run of characters, `_` any one. Runs on public codes only, in time
 /// `text * pattern`.
 pub(super) fn like(text: &str, pattern: &str) -> bool {
@@ -158,6 +203,27 @@ mod tests {
             None => text.is_empty(),
             Some(('%', rest)) => (0..=text.len()).any(|skipped| naive(&text[skipped..], rest)),
             Some((c, rest)) => text.split_first().is_some_and(|(first, others)| (*c == '_' || c == first) && naive(others, rest)),
+        }
+    }
+
+    #[test]
+    fn texts_become_numbers_as_a_cast_rounds_them() {
+        for (text, scale, units) in [
+            ("-1.55", 1, Some(-16)),
+            ("1.549", 1, Some(15)),
+            (" +12 ", 2, Some(1200)),
+            (".5", 0, Some(1)),
+            ("5.", 0, Some(5)),
+            ("-0.4", 0, Some(0)),
+            ("", 0, None),
+            (".", 0, None),
+            ("1e3", 0, None),
+            ("12a", 0, None),
+            ("9223372036854775808", 0, None),
+            ("99999999999999999999999999999999999999999999", 0, None),
+            ("é", 0, None),
+        ] {
+            assert_eq!(to_units(text, scale), units, "{text}");
         }
     }
 
