@@ -111,15 +111,16 @@ impl DataFusionEngine {
         self
     }
 
-    async fn run(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<Cells, EngineError> {
+    /// The cells, and how often the data were read for them.
+    async fn run(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<(Cells, u32), EngineError> {
         let (lowering, shape) = Lowering::new(plan, query_id, contract)?;
         let (lowering, shape) = (Arc::new(lowering), Arc::new(shape));
         let sql = bound_sql(&self.binding, contract, &plan.table)?;
         let context = source::open(&self.binding, &self.folder, &self.options).await?;
         let claimed = self.binding.table(&plan.table).is_some_and(|table| table.sorted_by_unit);
         // A claim of order that turns out to be wrong is forgotten, and all begins again.
-        for sorted in [claimed, false] {
-            let (input, kind) = scan(&context, contract, &plan.table, &sql, &lowering.needed).await?;
+        for (sorted, passes) in [claimed, false].into_iter().zip(1..) {
+            let (input, kind) = scan(&context, contract, &plan.table, &sql, &lowering.needed, sorted).await?;
             let (lowering, shape) = (Arc::clone(&lowering), Arc::clone(&shape));
             let work = Arc::new(Work { lowering, shape, kind, room: self.options.room(), sorted, outcome: Mutex::default() });
             let physical: Arc<dyn ExecutionPlan> = Arc::new(BoundExec::new(input, Arc::clone(&work)));
@@ -129,7 +130,7 @@ impl DataFusionEngine {
                 batch.map_err(EngineError::execution)?;
             }
             match work.take_outcome() {
-                Some(Ok(Outcome::Done(totals))) => return Ok(Cells { outputs: totals.outputs }),
+                Some(Ok(Outcome::Done(totals))) => return Ok((Cells { outputs: totals.outputs }, passes)),
                 Some(Ok(Outcome::Disorder)) => {}
                 Some(Err(error)) => return Err(error),
                 None => break,
@@ -146,7 +147,7 @@ impl Engine for DataFusionEngine {
         query_id: &'a QueryId,
         contract: &'a DataContract,
     ) -> BoxFuture<'a, Result<Cells, EngineError>> {
-        Box::pin(self.run(plan, query_id, contract))
+        Box::pin(async move { self.run(plan, query_id, contract).await.map(|(cells, _)| cells) })
     }
 }
 
@@ -181,6 +182,7 @@ async fn scan(
     table: &str,
     sql: &str,
     needed: &[Needed],
+    in_order: bool,
 ) -> Result<(Arc<dyn ExecutionPlan>, UnitKind), EngineError> {
     let bound = source::bound_plan(context, table, sql).await?;
     let binding = |message: String| EngineError::Binding(format!("table {table}: {message}"));
@@ -196,7 +198,7 @@ async fn scan(
             kind = UnitKind::of(field.data_type());
         }
     }
-    let physical = read_columns(context, bound, needed.iter().map(|needed| needed.name.as_str())).await.map_err(binding)?;
+    let physical = read_columns(context, bound, needed.iter().map(|needed| needed.name.as_str()), in_order).await.map_err(binding)?;
     Ok((physical, kind))
 }
 
@@ -208,11 +210,12 @@ pub(crate) fn check_type(table: &str, column: &str, found: &arrow::datatypes::Da
     Err(EngineError::ColumnType { table, column, found: found.to_string(), expected: reading.expected() })
 }
 
-/// Plans to read columns of a bound plan.
+/// Plans to read columns of a bound plan. `in_order`: batches are not dealt out among threads, so that rows sorted in the files stay sorted.
 pub(crate) async fn read_columns(
     context: &SessionContext,
     bound: datafusion::logical_expr::LogicalPlan,
     columns: impl Iterator<Item = &str>,
+    in_order: bool,
 ) -> Result<Arc<dyn ExecutionPlan>, String> {
     let text = |e: datafusion::error::DataFusionError| e.strip_backtrace();
     let mut projection = Vec::new();
@@ -221,7 +224,8 @@ pub(crate) async fn read_columns(
         projection.push(Expr::Column(bound.schema().columns()[place].clone()));
     }
     let plan = LogicalPlanBuilder::from(bound).project(projection).and_then(LogicalPlanBuilder::build).map_err(text)?;
-    let state = context.state();
+    let mut state = context.state();
+    state.config_mut().options_mut().optimizer.enable_round_robin_repartition = !in_order;
     let optimised = state.optimize(&plan).map_err(text)?;
     total::check_total(&optimised)?;
     state.query_planner().create_physical_plan(&optimised, &state).await.map_err(text)
@@ -233,6 +237,9 @@ pub(crate) async fn stream(
     bound: datafusion::logical_expr::LogicalPlan,
     columns: impl Iterator<Item = &str>,
 ) -> Result<Vec<SendableRecordBatchStream>, String> {
-    let physical = read_columns(context, bound, columns).await?;
+    let physical = read_columns(context, bound, columns, false).await?;
     execute_stream_partitioned(physical, context.task_ctx()).map_err(|e| e.strip_backtrace())
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,8 @@ pub use error::EngineError;
 pub use release::release;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod neighbour_tests;
 #[cfg(test)]
 mod testing;

@@ -7,6 +7,9 @@ use commun_privacy::price;
 use proptest::prelude::*;
 
 use crate::Cells;
+use crate::model::Case;
+use crate::model::random::Dice;
+use crate::model::run::{KINDS, Way};
 use crate::testing::{LINF, Row, contract, options, over_csv, plan, rich_plan};
 
 const MONTHS: [&str; 2] = ["2011-01", "2011-02"];
@@ -130,4 +133,79 @@ async fn a_filter_is_three_valued_and_off_grid_rows_are_dropped() {
     assert_eq!(over_csv(&rows, &plan, options(1, 8)).await.outputs, [[1, 0, 0], [1, 0, 0], [50, 0, 0]]);
     plan.filter = Some(Condition::Not(Box::new(km_above_0())));
     assert_eq!(over_csv(&rows, &plan, options(1, 8)).await.outputs, [[0, 1, 0], [0, 1, 0], [0, -50, 0]]);
+}
+
+/// Squared distance, output by output, that is priced for one partition: L0 Delta^2 in each level.
+fn priced(plan: &PrivatePlan) -> Vec<i128> {
+    let squared = |output: &commun_domain::plan::Output| {
+        let priced = price::sensitivity(&output.aggregate).unwrap();
+        i128::from(plan.max_groups_per_person) * i128::from(priced.levels) * i128::from(priced.delta).pow(2)
+    };
+    plan.outputs.iter().map(squared).collect()
+}
+
+fn distances(a: &[Vec<i128>], b: &[Vec<i128>]) -> Vec<i128> {
+    a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| (a - b).pow(2)).sum()).collect()
+}
+
+/// A question, and whether L0 and Linf bind for the person "0" in a partition.
+fn case_with_a_heavy_person(seed: u64) -> (Case, bool, bool) {
+    let dice = &mut Dice::new(seed);
+    let (rows, persons) = (20 + dice.below(120), 1 + dice.below(4));
+    let mut case = Case::random(dice, rows, persons);
+    // Squares of what remains fit 128 bits with all their factors.
+    case.plan.outputs.retain(|output| price::sensitivity(&output.aggregate).unwrap().delta < 1 << 55);
+    if case.plan.outputs.is_empty() {
+        case.plan.outputs = plan(&case.contract, &MONTHS, &[], 1).outputs;
+    }
+    let mine: Vec<_> = case.groups().into_iter().filter(|((person, _), _)| person == "0").collect();
+    let l0 = mine.iter().any(|(_, groups)| groups.len() > case.plan.max_groups_per_person as usize);
+    let linf = mine.iter().any(|(_, groups)| groups.values().any(|rows| rows.len() > 3));
+    (case, l0, linf)
+}
+
+#[test]
+fn one_person_in_one_partition_moves_a_random_plan_by_at_most_what_is_priced() {
+    let (mut l0_binds, mut linf_binds, mut moved, mut reached) = (0, 0, 0, 0);
+    for seed in 0..600 {
+        let (mut case, l0, linf) = case_with_a_heavy_person(1_000 + seed);
+        let way = Way::plain(KINDS[usize::try_from(seed % 3).unwrap()]);
+        let all = case.radix(way).outputs;
+        let rows = case.rows.clone();
+        for period in &case.plan.partitions.clone() {
+            let month = case.plan.calendar.format(*period);
+            case.rows =
+                rows.iter().filter(|row| row.person.as_deref() != Some("0") || row.month.as_deref() != Some(&month)).cloned().collect();
+            let fewer = case.radix(way).outputs;
+            for (distance, most) in distances(&all, &fewer).into_iter().zip(priced(&case.plan)) {
+                assert!(distance <= most, "seed {seed}: {distance} is above {most}: {:?}", case.plan);
+                moved += u32::from(distance > 0);
+                reached += u32::from(distance == most);
+            }
+        }
+        l0_binds += u32::from(l0);
+        linf_binds += u32::from(linf);
+    }
+    assert!(l0_binds > 200 && linf_binds > 200 && moved > 2_000 && reached > 200, "{l0_binds} {linf_binds} {moved} {reached}");
+}
+
+#[test]
+fn one_person_in_all_partitions_moves_a_random_plan_by_at_most_p_squared_times_or_p_times_where_the_partition_is_a_key() {
+    let (mut l0_binds, mut as_key, mut beyond_one) = (0, 0, 0);
+    for seed in 0..600 {
+        let (mut case, l0, _) = case_with_a_heavy_person(5_000 + seed);
+        let way = Way::plain(KINDS[usize::try_from(seed % 3).unwrap()]);
+        let all = case.radix(way).outputs;
+        case.rows.retain(|row| row.person.as_deref() != Some("0"));
+        let fewer = case.radix(way).outputs;
+        let partitions = i128::try_from(case.plan.partitions.len()).unwrap();
+        let times = if case.plan.partition_is_key() { partitions } else { partitions.pow(2) };
+        for (distance, one) in distances(&all, &fewer).into_iter().zip(priced(&case.plan)) {
+            assert!(distance <= times * one, "seed {seed}: {distance} is above {times} times {one}: {:?}", case.plan);
+            beyond_one += u32::from(distance > one);
+        }
+        l0_binds += u32::from(l0);
+        as_key += u32::from(case.plan.partition_is_key() && partitions > 1);
+    }
+    assert!(l0_binds > 200 && as_key > 60 && beyond_one > 300, "{l0_binds} {as_key} {beyond_one}");
 }

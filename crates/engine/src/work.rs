@@ -46,7 +46,7 @@ impl Work {
     }
 
     async fn any_order(&self, streams: Vec<SendableRecordBatchStream>) -> Result<Outcome, EngineError> {
-        let radix = Arc::new(Radix::new(SharedShape::clone(&self.shape), self.kind, self.room.clone()));
+        let radix = Arc::new(Radix::new(SharedShape::clone(&self.shape), self.kind, self.room.clone(), streams.len()));
         let mut readers = JoinSet::new();
         for mut stream in streams {
             let (lowering, kind) = (Arc::clone(&self.lowering), self.kind);
@@ -73,7 +73,7 @@ impl Work {
         let mut readers = JoinSet::new();
         for mut stream in streams {
             let (lowering, kind) = (Arc::clone(&self.lowering), self.kind);
-            let mut run = SortedRun::new(SharedShape::clone(&self.shape), kind, hasher);
+            let mut run = SortedRun::new(&self.shape, kind, hasher);
             readers.spawn(async move {
                 while let Some(batch) = stream.next().await {
                     if run.add(&lowering.rows(&batch.map_err(EngineError::execution)?, kind)).is_err() {

@@ -4,10 +4,12 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::hash::Hasher;
+use super::radix::Meter;
 use super::rows::hash_of;
 use super::shape::{SharedShape, Totals};
 use super::spill::Spill;
-use super::table::{Hasher, Table};
+use super::table::Table;
 use crate::read::UnitKind;
 
 /// Finer parts of a part.
@@ -20,55 +22,89 @@ const FINER_BITS: u32 = FINER.trailing_zeros();
 /// Steps; below them a table may be as large as it likes, which 2^28 parts do not come to.
 const MAX_DEPTH: u32 = 5;
 
-/// See the module. `room`: most bytes of all tables of this step.
-#[expect(clippy::too_many_arguments, reason = "a recursion whose arguments all differ")]
-pub(crate) fn merge(
-    shape: &SharedShape,
-    kind: UnitKind,
-    hasher: Hasher,
-    folder: &Path,
-    room: usize,
-    spill: Spill,
-    depth: u32,
-    totals: &Mutex<Totals>,
-) -> io::Result<()> {
-    let mut tables: Vec<Table> = (0..FINER).map(|_| Table::new(shape.clone(), kind, hasher)).collect();
-    let mut spills: Vec<Option<Spill>> = (0..FINER).map(|_| None).collect();
-    let mut sizes: Vec<usize> = tables.iter().map(Table::bytes).collect();
-    let mut held: usize = sizes.iter().sum();
-    spill.read::<io::Error>(|record| {
-        let shift = 64 - FIRST_BITS - depth * FINER_BITS;
-        let number = usize::try_from(hash_of(hasher, record) >> shift).unwrap_or(0) & (FINER - 1);
-        tables[number].add_group(record);
-        held -= sizes[number];
-        sizes[number] = tables[number].bytes();
-        held += sizes[number];
-        while held > room && depth < MAX_DEPTH {
-            let Some((_, largest)) = sizes.iter().copied().zip(0..).max() else { break };
-            if tables[largest].len() == 0 {
-                break;
+/// See the module.
+pub(super) struct Merge<'a> {
+    pub(super) shape: &'a SharedShape,
+    pub(super) kind: UnitKind,
+    pub(super) hasher: Hasher,
+    pub(super) folder: &'a Path,
+    /// Most bytes of all tables of one step.
+    pub(super) room: usize,
+    pub(super) meter: &'a Meter,
+    pub(super) totals: &'a Mutex<Totals>,
+}
+
+/// The finer parts of one step.
+struct Step {
+    tables: Vec<Table>,
+    spills: Vec<Option<Spill>>,
+    sizes: Vec<usize>,
+    held: usize,
+}
+
+impl Step {
+    /// Takes note of the size of a table.
+    fn measure(&mut self, number: usize, meter: &Meter) {
+        let (before, after) = (self.sizes[number], self.tables[number].bytes());
+        if before != after {
+            self.held = self.held - before + after;
+            self.sizes[number] = after;
+            meter.change(before, after);
+        }
+    }
+}
+
+impl Merge<'_> {
+    fn table(&self) -> Table {
+        Table::new(self.shape.clone(), self.kind, self.hasher)
+    }
+
+    /// Adds up a file. `depth` counts the steps from 1.
+    pub(super) fn run(&self, spill: Spill, depth: u32) -> io::Result<()> {
+        let mut step = Step {
+            tables: (0..FINER).map(|_| self.table()).collect(),
+            spills: (0..FINER).map(|_| None).collect(),
+            sizes: vec![0; FINER],
+            held: 0,
+        };
+        (0..FINER).for_each(|number| step.measure(number, self.meter));
+        spill.read::<io::Error>(|record| {
+            let shift = 64 - FIRST_BITS - depth * FINER_BITS;
+            let number = usize::try_from(hash_of(self.hasher, record) >> shift).unwrap_or(0) & (FINER - 1);
+            step.tables[number].add_group(record);
+            step.measure(number, self.meter);
+            while step.held > self.room && depth < MAX_DEPTH {
+                let Some((_, largest)) = step.sizes.iter().copied().zip(0..).max() else { break };
+                if step.tables[largest].len() == 0 {
+                    break;
+                }
+                self.export(&mut step, largest)?;
             }
-            let file = match &mut spills[largest] {
-                Some(file) => file,
-                none => none.insert(Spill::create(folder)?),
-            };
-            tables[largest].export(|record| file.write(record), |_, _| true)?;
-            tables[largest] = Table::new(shape.clone(), kind, hasher);
-            held -= sizes[largest];
-            sizes[largest] = tables[largest].bytes();
-            held += sizes[largest];
+            Ok(())
+        })?;
+        for number in 0..FINER {
+            if step.spills[number].is_some() {
+                self.export(&mut step, number)?;
+            } else {
+                step.tables[number].total(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner), |_, _| false);
+            }
         }
+        self.meter.change(step.held, 0);
+        let Step { tables, spills, .. } = step;
+        drop(tables);
+        spills.into_iter().flatten().try_for_each(|spill| self.run(spill, depth + 1))
+    }
+
+    /// Writes a finer part's groups to its file; its table begins anew.
+    fn export(&self, step: &mut Step, number: usize) -> io::Result<()> {
+        let file = match &mut step.spills[number] {
+            Some(file) => file,
+            none => none.insert(Spill::create(self.folder)?),
+        };
+        step.tables[number].export(|record| file.write(record), |_, _| true)?;
+        file.rest()?;
+        step.tables[number] = self.table();
+        step.measure(number, self.meter);
         Ok(())
-    })?;
-    for (table, spill) in tables.iter_mut().zip(&mut spills) {
-        match spill {
-            Some(file) => table.export(|record| file.write(record), |_, _| true)?,
-            None => table.total(&mut totals.lock().unwrap_or_else(PoisonError::into_inner), |_, _| false),
-        }
     }
-    drop(tables);
-    for spill in spills.into_iter().flatten() {
-        merge(shape, kind, hasher, folder, room, spill, depth + 1, totals)?;
-    }
-    Ok(())
 }

@@ -6,6 +6,7 @@
 //! Rows come by one of two ways: `radix` for any order, `sorted` for input that is declared sorted by person.
 
 mod bins;
+mod hash;
 mod merge;
 mod prf;
 mod radix;
@@ -15,11 +16,13 @@ mod sorted;
 mod spill;
 mod table;
 
+pub(crate) use hash::Hasher;
+#[cfg(test)]
+pub(crate) use prf::Key as PrfKey;
 pub(crate) use radix::{Dealer, Radix, Room};
 pub(crate) use rows::Rows;
 pub(crate) use shape::{BinLane, CELL_BITS, Contribution, Flag, HEAD_WORDS, Lane, PARTITION_BITS, PLACE_FLAGS, Shape, SharedShape, Totals};
 pub(crate) use sorted::{Disorder, SortedRun};
-pub(crate) use table::Hasher;
 
 #[cfg(test)]
 mod tests;

@@ -11,11 +11,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::merge::merge;
+use super::hash::Hasher;
+use super::merge::Merge;
 use super::rows::{MAX_TEXT_WORDS, Rows, hash_of};
 use super::shape::{SharedShape, Totals};
 use super::spill::Spill;
-use super::table::{Hasher, Table, text_words};
+use super::table::{Table, text_words};
 use crate::read::UnitKind;
 
 /// Parts of the data, by the highest bits of the hash. A million persons make 4,000 a part: some hundred kilobytes.
@@ -37,6 +38,34 @@ pub(crate) struct Room {
     pub(crate) threads: usize,
 }
 
+/// Bytes that are held now, and the most that were.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    now: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Meter {
+    /// From one size of something to another.
+    pub(crate) fn change(&self, before: usize, after: usize) {
+        // Wrapping: the difference may be negative.
+        let difference = after.wrapping_sub(before);
+        let now = self.now.fetch_add(difference, Ordering::Relaxed).wrapping_add(difference);
+        if after > before {
+            self.peak.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn now(&self) -> usize {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+}
+
 #[derive(Default)]
 struct Part {
     chunks: Vec<Vec<u64>>,
@@ -54,7 +83,9 @@ pub(crate) struct Radix {
     parts: Vec<Mutex<Part>>,
     /// Bytes that each part holds, readable without its lock.
     part_bytes: Vec<AtomicUsize>,
-    bytes: AtomicUsize,
+    meter: Meter,
+    /// How often a part's groups went to a file.
+    spills: AtomicUsize,
 }
 
 /// Deals the rows of one reader.
@@ -64,9 +95,10 @@ pub(crate) struct Dealer {
 }
 
 impl Radix {
-    pub(crate) fn new(shape: SharedShape, kind: UnitKind, room: Room) -> Self {
-        // The chunks that are being filled, one a part and thread, take at most an eighth of the memory.
-        let fitting = room.bytes.map_or(CHUNK_WORDS, |bytes| bytes / (64 * PARTS * room.threads.max(1)));
+    /// `dealers`: how many readers deal rows at a time, which may be more than threads.
+    pub(crate) fn new(shape: SharedShape, kind: UnitKind, room: Room, dealers: usize) -> Self {
+        // The chunks that are being filled, one a part and dealer, take at most an eighth of the memory.
+        let fitting = room.bytes.map_or(CHUNK_WORDS, |bytes| bytes / (64 * PARTS * dealers.max(1)));
         Self {
             shape,
             kind,
@@ -75,26 +107,31 @@ impl Radix {
             room,
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
             part_bytes: (0..PARTS).map(|_| AtomicUsize::new(0)).collect(),
-            bytes: AtomicUsize::new(0),
+            meter: Meter::default(),
+            spills: AtomicUsize::new(0),
         }
     }
 
-    fn account(&self, part: usize, before: usize, after: usize) {
-        // Wrapping: the difference may be negative.
-        let difference = after.wrapping_sub(before);
-        self.part_bytes[part].fetch_add(difference, Ordering::Relaxed);
-        self.bytes.fetch_add(difference, Ordering::Relaxed);
+    /// An empty table, which counts as held from here on.
+    fn table(&self) -> Table {
+        let table = Table::new(self.shape.clone(), self.kind, self.hasher);
+        self.meter.change(0, table.bytes());
+        table
     }
 
     fn take_chunk(&self, number: usize, chunk: Vec<u64>) -> io::Result<()> {
-        self.account(number, 0, chunk.capacity() * 8);
-        self.parts[number].lock().unwrap_or_else(PoisonError::into_inner).chunks.push(chunk);
+        let bytes = chunk.capacity() * 8;
+        let mut part = self.parts[number].lock().unwrap_or_else(PoisonError::into_inner);
+        part.chunks.push(chunk);
+        self.meter.change(0, bytes);
+        self.part_bytes[number].fetch_add(bytes, Ordering::Relaxed);
+        drop(part);
         let Some(limit) = self.room.bytes else { return Ok(()) };
-        if self.bytes.load(Ordering::Relaxed) <= limit - limit / 4 {
+        if self.meter.now() <= limit - limit / 4 {
             return Ok(());
         }
         // Down to five eighths, so that this is not done for every chunk.
-        while self.bytes.load(Ordering::Relaxed) > limit / 8 * 5 {
+        while self.meter.now() > limit / 8 * 5 {
             let held = self.part_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed));
             let Some((most, largest)) = held.zip(0..).max() else { break };
             if most == 0 {
@@ -109,21 +146,38 @@ impl Radix {
     fn relieve(&self, number: usize) -> io::Result<()> {
         let mut part = self.parts[number].lock().unwrap_or_else(PoisonError::into_inner);
         let before = part.bytes();
-        let mut table = part.table.take().unwrap_or_else(|| Table::new(self.shape.clone(), self.kind, self.hasher));
-        for chunk in std::mem::take(&mut part.chunks) {
-            self.add_chunk(&mut table, &chunk);
-        }
+        let mut table = part.table.take().unwrap_or_else(|| self.table());
+        self.add_chunks(&mut table, std::mem::take(&mut part.chunks));
         if table.bytes() > before / 2 {
-            let spill = match &mut part.spill {
-                Some(spill) => spill,
-                none => none.insert(Spill::create(&self.room.folder)?),
-            };
-            table.export(|record| spill.write(record), |_, _| true)?;
+            self.export(table, &mut part)?;
         } else {
             part.table = Some(table);
         }
-        self.account(number, before, part.bytes());
+        // Wrapping: the difference is mostly negative.
+        self.part_bytes[number].fetch_add(part.bytes().wrapping_sub(before), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Writes all groups of a table to the file of its part.
+    fn export(&self, mut table: Table, part: &mut Part) -> io::Result<()> {
+        let spill = match &mut part.spill {
+            Some(spill) => spill,
+            none => none.insert(Spill::create(&self.room.folder)?),
+        };
+        table.export(|record| spill.write(record), |_, _| true)?;
+        spill.rest()?;
+        self.spills.fetch_add(1, Ordering::Relaxed);
+        self.meter.change(table.bytes(), 0);
+        Ok(())
+    }
+
+    fn add_chunks(&self, table: &mut Table, chunks: Vec<Vec<u64>>) {
+        for chunk in chunks {
+            let (before, freed) = (table.bytes(), chunk.capacity() * 8);
+            self.add_chunk(table, &chunk);
+            drop(chunk);
+            self.meter.change(before + freed, table.bytes());
+        }
     }
 
     fn add_chunk(&self, table: &mut Table, chunk: &[u64]) {
@@ -149,18 +203,20 @@ impl Radix {
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.work(&next, totals))).collect();
             for worker in workers {
-                spilled.extend(worker.join().map_err(|_| io::Error::other("a worker stopped"))?);
+                spilled.extend(worker.join().map_err(|_| io::Error::other("a worker stopped"))??);
             }
             Ok::<_, io::Error>(())
         })?;
-        // Only now, with the memory of all others.
+        // Only now, when nothing else is in memory.
         let next = AtomicUsize::new(0);
         let room = self.room.bytes.map_or(usize::MAX, |bytes| bytes / 8 * 5 / threads);
+        let Self { shape, kind, hasher, room: Room { folder, .. }, meter, .. } = self;
+        let merge = Merge { shape, kind: *kind, hasher: *hasher, folder, room, meter, totals };
         std::thread::scope(|scope| {
             let work = || -> io::Result<()> {
                 while let Some(number) = spilled.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
                     let part = std::mem::take(&mut *self.parts[number].lock().unwrap_or_else(PoisonError::into_inner));
-                    self.finish_spilled(part, room, totals)?;
+                    part.spill.map_or(Ok(()), |spill| merge.run(spill, 1))?;
                 }
                 Ok(())
             };
@@ -169,45 +225,42 @@ impl Radix {
         })
     }
 
-    /// Adds up parts that fit the memory; returns the others.
-    fn work(&self, next: &AtomicUsize, totals: &Mutex<Totals>) -> Vec<usize> {
+    /// Adds up parts that fit the memory. What is left in memory of the others goes to their files; they are returned.
+    fn work(&self, next: &AtomicUsize, totals: &Mutex<Totals>) -> io::Result<Vec<usize>> {
         let mut spilled = Vec::new();
         let mut mine = Totals::zero(&self.shape);
-        let mut table = Table::new(self.shape.clone(), self.kind, self.hasher);
+        let mut table = self.table();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(part) = self.parts.get(number) else { break };
             let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
+            let (chunks, started) = (std::mem::take(&mut part.chunks), part.table.take());
             if part.spill.is_some() {
+                let mut started = started.unwrap_or_else(|| self.table());
+                self.add_chunks(&mut started, chunks);
+                self.export(started, &mut part)?;
                 spilled.push(number);
                 continue;
             }
-            let before = part.bytes();
-            let part = std::mem::take(&mut *part);
-            if let Some(started) = part.table {
+            if let Some(started) = started {
+                self.meter.change(table.bytes(), 0);
                 table = started;
             }
-            for chunk in part.chunks {
-                self.add_chunk(&mut table, &chunk);
-            }
+            self.add_chunks(&mut table, chunks);
             table.total(&mut mine, |_, _| false);
+            let before = table.bytes();
             table.clear();
-            self.account(number, before, 0);
+            self.meter.change(before, table.bytes());
         }
+        self.meter.change(table.bytes(), 0);
         totals.lock().unwrap_or_else(PoisonError::into_inner).merge(&mine);
-        spilled
+        Ok(spilled)
     }
 
-    fn finish_spilled(&self, part: Part, room: usize, totals: &Mutex<Totals>) -> io::Result<()> {
-        let Part { chunks, table, spill } = part;
-        let Some(mut spill) = spill else { return Ok(()) };
-        let mut table = table.unwrap_or_else(|| Table::new(self.shape.clone(), self.kind, self.hasher));
-        for chunk in chunks {
-            self.add_chunk(&mut table, &chunk);
-        }
-        table.export(|record| spill.write(record), |_, _| true)?;
-        drop(table);
-        merge(&self.shape, self.kind, self.hasher, &self.room.folder, room, spill, 1, totals)
+    /// The most bytes that were held at a time, and how often groups went to a file.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> (usize, usize) {
+        (self.meter.peak(), self.spills.load(Ordering::Relaxed))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::read::{MAX_UNIT_BYTES, Texts, Units};
 
+use super::hash::Hasher;
 use super::shape::partition_of;
-use super::table::Hasher;
 
 /// Words of the longest text of a unit, with its length.
 pub(crate) const MAX_TEXT_WORDS: usize = 1 + MAX_UNIT_BYTES.div_ceil(8);

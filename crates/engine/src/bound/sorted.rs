@@ -7,9 +7,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::hash::Hasher;
 use super::rows::Rows;
 use super::shape::{SharedShape, Totals, partition_of};
-use super::table::{Hasher, Table};
+use super::table::Table;
 use crate::read::UnitKind;
 
 /// Persons that are held before the table is emptied: enough to make it rare, few enough for the fastest cache.
@@ -44,8 +45,7 @@ pub(crate) struct SortedRun {
 
 impl SortedRun {
     /// All runs of a query have one hasher: their edges are added up in one table.
-    #[expect(clippy::needless_pass_by_value, reason = "its callers have one to give")]
-    pub(crate) fn new(shape: SharedShape, kind: UnitKind, hasher: Hasher) -> Self {
+    pub(crate) fn new(shape: &SharedShape, kind: UnitKind, hasher: Hasher) -> Self {
         Self {
             kind,
             hasher,
@@ -55,7 +55,7 @@ impl SortedRun {
             last: None,
             word: 0,
             text: Vec::new(),
-            totals: Totals::zero(&shape),
+            totals: Totals::zero(shape),
         }
     }
 
@@ -115,24 +115,10 @@ impl SortedRun {
             let Self { mut table, edges: mut own, word, text, totals: counted, .. } = run;
             totals.merge(&counted);
             table.total(&mut totals, |unit, other| unit == word && other == text);
-            let Ok(()) = table.export(
-                |record| {
-                    own.add_group(&record[1..]);
-                    Ok::<_, std::convert::Infallible>(())
-                },
-                |unit, other| unit == word && other == text,
-            );
+            own.add_groups_of(&mut table, |unit, other| unit == word && other == text);
             match &mut edges {
                 None => edges = Some(own),
-                Some(edges) => {
-                    let Ok(()) = own.export(
-                        |record| {
-                            edges.add_group(&record[1..]);
-                            Ok::<_, std::convert::Infallible>(())
-                        },
-                        |_, _| true,
-                    );
-                }
+                Some(edges) => edges.add_groups_of(&mut own, |_, _| true),
             }
         }
         if let Some(mut edges) = edges {

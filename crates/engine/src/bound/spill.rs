@@ -58,13 +58,20 @@ impl Spill {
         let mut key = Zeroizing::new([0; 32]);
         getrandom::fill(key.as_mut()).map_err(io::Error::other)?;
         let stream = Stream::new(&key);
-        Ok(Self { file: tempfile::tempfile_in(folder)?, key, stream, buffer: Vec::with_capacity(BLOCK_WORDS) })
+        Ok(Self { file: tempfile::tempfile_in(folder)?, key, stream, buffer: Vec::new() })
     }
 
     /// Appends a record whose first word is the length of the rest.
     pub(crate) fn write(&mut self, record: &[u64]) -> io::Result<()> {
         self.buffer.extend_from_slice(record);
         if self.buffer.len() >= BLOCK_WORDS { self.flush() } else { Ok(()) }
+    }
+
+    /// Ends a run of records: nothing stays in memory, of which hundreds of files would need as much as all tables.
+    pub(crate) fn rest(&mut self) -> io::Result<()> {
+        self.flush()?;
+        (self.buffer, self.stream.bytes) = (Vec::new(), Vec::new());
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

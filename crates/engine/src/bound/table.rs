@@ -7,10 +7,11 @@
 //!
 //! Persons are compared by their full id; a hash only says where to look.
 
-use std::hash::{BuildHasher, RandomState};
+use std::convert::Infallible;
 use std::io::Write;
 
 use super::bins::Bins;
+use super::hash::Hasher;
 use super::prf::Key;
 use super::shape::{Contribution, Lane, SharedShape, Totals, cell_of, partition_of};
 use crate::read::UnitKind;
@@ -20,38 +21,6 @@ const NONE: u32 = u32::MAX;
 
 /// A table begins with so many entries for persons.
 const FIRST_SLOTS: usize = 64;
-
-/// Random multipliers of a process: where a person stands in a table is no function of its id alone.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hasher {
-    k0: u64,
-    k1: u64,
-}
-
-impl Hasher {
-    pub(crate) fn new() -> Self {
-        let state = RandomState::new();
-        Self { k0: state.hash_one(0u8), k1: state.hash_one(1u8) | 1 }
-    }
-
-    #[inline]
-    fn fold(a: u64, b: u64) -> u64 {
-        let product = u128::from(a) * u128::from(b);
-        u64::try_from(product & u128::from(u64::MAX)).unwrap_or(0) ^ u64::try_from(product >> 64).unwrap_or(0)
-    }
-
-    /// The hash of a person in a partition, from the unit's word. Only for finding: persons are told apart by their full id.
-    #[inline]
-    pub(crate) fn person(self, unit: u64, partition: u32) -> u64 {
-        Self::fold(unit ^ self.k0, self.k1.wrapping_add(u64::from(partition) << 32))
-    }
-
-    /// The word of a text.
-    #[inline]
-    pub(crate) fn text(self, words: &[u64]) -> u64 {
-        words.iter().fold(self.k1, |hash, word| Self::fold(hash ^ word, self.k0 | 1).rotate_left(23))
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Person {
@@ -207,6 +176,15 @@ impl Table {
             self.bin_bytes += bins.add_entries(&rest[1..=count]);
             rest = &rest[1 + count..];
         }
+    }
+
+    /// Adds every group of another table, or those of one unit.
+    pub(crate) fn add_groups_of(&mut self, other: &mut Self, of: impl Fn(u64, &[u64]) -> bool) {
+        let add = |record: &[u64]| {
+            self.add_group(&record[1..]);
+            Ok::<_, Infallible>(())
+        };
+        let Ok(()) = other.export(add, of);
     }
 
     /// Writes every group of every person, or of those with one unit, as a record: its length in words, unit, place, sums, text, bins.
