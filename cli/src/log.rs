@@ -115,14 +115,14 @@ fn describe(entry: &LogEntry, state: &TrustState) -> String {
             )
         }
     };
-    format!("{}: {what}", entry.kind())
+    format!("{}: {}", entry.kind(), one_line(&what))
 }
 
 fn stated(rho: Rho, delta: commun_domain::Delta) -> String {
     format!("rho {rho} (epsilon {:.4})", epsilon_for_rho(rho, delta))
 }
 
-/// A question on one line, without signs that a terminal would obey.
-fn one_line(sql: &str) -> String {
-    sql.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).collect()
+/// A text on one line, without signs that a terminal would obey.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).collect()
 }

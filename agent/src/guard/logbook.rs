@@ -180,7 +180,10 @@ impl Logbook {
     pub(crate) fn checkpoint(&mut self, store: &AgentStore, note: &str) -> Result<(), LogFault> {
         self.going()?;
         let fault = |reason: &str| LogFault::Checkpoint(reason.to_owned());
-        let bundle = self.state.bundle().ok_or_else(|| fault("no trust bundle was read yet"))?;
+        let bundle = self.state.bundle().ok_or_else(|| match &self.last_invalid {
+            Some((number, reason)) => LogFault::Checkpoint(format!("no trust bundle is accepted; log entry {number}: {reason}")),
+            None => fault("no trust bundle was read yet"),
+        })?;
         let key = VerifyingKey::from_bytes(bundle.log_key.as_bytes()).map_err(|_| fault("the bundle's log key is no key"))?;
         let checkpoint = Checkpoint::open(note, &bundle.log_origin, &key).map_err(|error| LogFault::Checkpoint(error.to_string()))?;
         if checkpoint.origin != bundle.log_origin {
@@ -234,7 +237,10 @@ impl Logbook {
         };
         if let Err(reason) = counted {
             tracing::warn!(number, "a log entry counts for nothing: {reason}");
-            self.last_invalid = Some((number, reason));
+            // Before any bundle is accepted the first fault is the cause of all others: mostly a wrong pin.
+            if self.state.bundle().is_some() || self.last_invalid.is_none() {
+                self.last_invalid = Some((number, reason));
+            }
         }
         self.frontier.append(leaf_hash(bytes));
         self.roots.push(Hash32::from_bytes(self.frontier.root()));
