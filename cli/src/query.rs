@@ -35,9 +35,10 @@ pub async fn query(config: Option<&Path>, args: &QueryArgs) -> Result<(), CliErr
         let explained = ExplainArgs { question: QuestionArgs { file: None, sql: None, ..args.question.clone() }, values_per_row: None };
         return explain_text(&profile, &explained, &format!("{}{sql}", &text[..set])).await;
     }
-    // Before anything is charged: the answer must have a place to go.
+    // Before anything is charged: the report must have a place to go. What is there already stays until there is something better.
     if let Some(path) = &args.report {
-        write(path, "")?;
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        opened.map_err(|source| CliError::File { path: path.display().to_string(), source })?;
     }
     let client = Client::connect(&profile).await?;
     let (state, ignored) = client.catalog().await?;
