@@ -102,9 +102,10 @@ pub struct TryArgs {
     /// Data contract: its TOML draft, or a *.signed file
     #[arg(long, value_name = "FILE")]
     pub contract: PathBuf,
-    /// Own rows, .csv or .parquet, with the columns of the contract's table; without, rows are made up
-    #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
+    /// Own rows, .csv or .parquet, with the columns of the contract's table; TABLE=FILE for each table when the question reads several.
+    /// Without, rows are made up
+    #[arg(long, value_name = "[TABLE=]FILE")]
+    pub data: Vec<String>,
     /// Read the SQL text from a file
     #[arg(long, value_name = "FILE", conflicts_with = "sql")]
     pub file: Option<PathBuf>,

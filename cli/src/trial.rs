@@ -3,6 +3,7 @@
 //!
 //! It is no way around noise: the numbers carry the full noise of one holder. It signs nothing, asks nobody, and charges nothing.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -49,13 +50,13 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     };
 
     let folder = tempfile::tempdir().map_err(CliError::Runtime)?;
-    let (binding, mark) = if let Some(data) = &args.data {
-        (bind(&contract, &plan, data)?, "LOCAL: your own table")
+    let (files, mark) = if args.data.is_empty() {
+        let files = dummy::write(&contract, &plan, args.persons, folder.path())?;
+        (files, "DUMMY: rows made up from the data contract; the numbers mean nothing")
     } else {
-        let path = folder.path().join("dummy.csv");
-        dummy::write(&contract, &plan, args.persons, &path)?;
-        (bind(&contract, &plan, &path)?, "DUMMY: rows made up from the data contract; the numbers mean nothing")
+        (own_files(&plan, &args.data)?, "LOCAL: your own rows")
     };
+    let binding = bind(&contract, &files)?;
     let engine = DataFusionEngine::new(binding, PathBuf::new());
     let query = QueryId::from_bytes(*plan.hash().as_bytes());
     let cells = engine.evaluate(&plan, &query, &contract).await.map_err(|e| CliError::Document(e.to_string()))?;
@@ -100,22 +101,50 @@ fn requested(args: &TryArgs, set: &settings::Settings) -> Result<PriceRequest, C
     }
 }
 
-/// A file whose columns are those of the contract's table.
-fn bind(contract: &DataContract, plan: &PrivatePlan, path: &Path) -> Result<Binding, CliError> {
-    let format = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("parquet") => SourceFormat::Parquet,
-        Some("csv") => SourceFormat::Csv,
-        _ => return Err(CliError::Usage(format!("{}: name a .parquet or .csv file", path.display()))),
-    };
-    let path = std::path::absolute(path).map_err(CliError::Runtime)?;
-    let mut columns = vec![contract.unit_column.as_str(), contract.partition_column.as_str()];
-    columns.extend(contract.table(&plan.table).into_iter().flat_map(|table| &table.columns).map(|column| column.name.as_str()));
-    let sql = format!("SELECT {} FROM rows", columns.join(", "));
-    Ok(Binding {
-        contract: contract.name.clone(),
-        sources: vec![Source { name: "rows".to_owned(), format, path, delimiter: None, header: None }],
-        tables: vec![TableBinding { name: plan.table.clone(), sql, sorted_by_unit: false }],
-    })
+/// Tables and their files.
+type Files = BTreeMap<String, PathBuf>;
+
+/// The files of `--data`, one for each table that the question reads.
+fn own_files(plan: &PrivatePlan, data: &[String]) -> Result<Files, CliError> {
+    let tables = plan.relation.tables();
+    let mut files = Files::new();
+    for given in data {
+        let (table, file) = match (given.split_once('='), tables.first()) {
+            (Some((table, file)), _) if tables.contains(table) => (table, file),
+            (_, Some(only)) if tables.len() == 1 => (*only, given.as_str()),
+            _ => {
+                let names: Vec<String> = tables.iter().map(|table| format!("--data {table}=FILE")).collect();
+                return Err(CliError::Usage(format!("--data {given}: the question reads several tables, write {}", names.join(" "))));
+            }
+        };
+        if files.insert(table.to_owned(), PathBuf::from(file)).is_some() {
+            return Err(CliError::Usage(format!("--data names two files for the table {table}")));
+        }
+    }
+    match tables.into_iter().find(|table| !files.contains_key(*table)) {
+        Some(missing) => Err(CliError::Usage(format!("the question reads the table {missing} too: add --data {missing}=FILE"))),
+        None => Ok(files),
+    }
+}
+
+/// Files whose columns are those of the contract's tables.
+fn bind(contract: &DataContract, files: &Files) -> Result<Binding, CliError> {
+    let (mut sources, mut tables) = (Vec::new(), Vec::new());
+    for (table, path) in files {
+        let format = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("parquet") => SourceFormat::Parquet,
+            Some("csv") => SourceFormat::Csv,
+            _ => return Err(CliError::Usage(format!("{}: name a .parquet or .csv file", path.display()))),
+        };
+        let path = std::path::absolute(path).map_err(CliError::Runtime)?;
+        let mut columns = vec![contract.unit_column.as_str(), contract.partition_column.as_str()];
+        columns.extend(contract.table(table).into_iter().flat_map(|table| &table.columns).map(|column| column.name.as_str()));
+        let name = format!("rows_of_{table}");
+        let sql = format!("SELECT {} FROM {name}", columns.join(", "));
+        sources.push(Source { name, format, path, delimiter: None, header: None });
+        tables.push(TableBinding { name: table.clone(), sql, sorted_by_unit: false });
+    }
+    Ok(Binding { contract: contract.name.clone(), sources, tables })
 }
 
 /// What one holder would release, alone and unmasked, with its full noise.

@@ -115,15 +115,28 @@ impl DataFusionEngine {
     async fn run(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<(Cells, u32), EngineError> {
         let (lowering, shape) = Lowering::new(plan, query_id, contract)?;
         let (lowering, shape) = (Arc::new(lowering), Arc::new(shape));
-        let sql = bound_sql(&self.binding, contract, &plan.table)?;
+        let leaves = lowering.inputs.leaves.iter();
+        let texts = leaves.map(|leaf| bound_sql(&self.binding, contract, &leaf.table)).collect::<Result<Vec<_>, _>>()?;
         let context = source::open(&self.binding, &self.folder, &self.options).await?;
-        let claimed = self.binding.table(&plan.table).is_some_and(|table| table.sorted_by_unit);
+        // Only rows of one table, as they are read, can come sorted.
+        let claimed = match lowering.inputs.leaves.as_slice() {
+            [leaf] if lowering.inputs.program.is_none() => self.binding.table(&leaf.table).is_some_and(|table| table.sorted_by_unit),
+            _ => false,
+        };
         // A claim of order that turns out to be wrong is forgotten, and all begins again.
         for (sorted, passes) in [claimed, false].into_iter().zip(1..) {
-            let (input, kind) = scan(&context, contract, &plan.table, &sql, &lowering.needed, sorted).await?;
+            let mut inputs = Vec::new();
+            let mut kind = None;
+            for (leaf, sql) in lowering.inputs.leaves.iter().zip(&texts) {
+                let (input, found) = scan(&context, contract, &leaf.table, sql, &leaf.needed, sorted).await?;
+                inputs.push(input);
+                // Tables whose ids have other types meet in the ids' text, which is what an id is.
+                kind = Some(kind.map_or(found, |kind| if kind == found { found } else { UnitKind::Text }));
+            }
+            let kind = kind.unwrap_or(UnitKind::Text);
             let (lowering, shape) = (Arc::clone(&lowering), Arc::clone(&shape));
             let work = Arc::new(Work { lowering, shape, kind, room: self.options.room(), sorted, outcome: Mutex::default() });
-            let physical: Arc<dyn ExecutionPlan> = Arc::new(BoundExec::new(input, Arc::clone(&work)));
+            let physical: Arc<dyn ExecutionPlan> = Arc::new(BoundExec::new(inputs, Arc::clone(&work)));
             physical::check(&physical, plan)?;
             let mut end = execute_stream(physical, context.task_ctx()).map_err(EngineError::execution)?;
             while let Some(batch) = end.next().await {

@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod eval;
 mod lower;
+mod person;
 mod physical;
 mod read;
 pub mod release;

@@ -9,7 +9,11 @@ use tokio::task::JoinSet;
 use crate::EngineError;
 use crate::bound::{Dealer, Disorder, Hasher, Radix, Room, SharedShape, SortedRun, Totals};
 use crate::lower::Lowering;
+use crate::person::{Sender, Stage};
 use crate::read::UnitKind;
+
+/// The number of a leaf and a stream of its rows.
+pub(crate) type LeafStream = (usize, SendableRecordBatchStream);
 
 /// One evaluation.
 pub(crate) struct Work {
@@ -40,20 +44,27 @@ impl Work {
     }
 
     /// Reads everything. The outcome goes to the slot.
-    pub(crate) async fn run(&self, streams: Vec<SendableRecordBatchStream>) {
-        let outcome = if self.sorted { self.sorted(streams).await } else { self.any_order(streams).await };
+    pub(crate) async fn run(&self, streams: Vec<LeafStream>) {
+        let outcome = if self.sorted {
+            self.sorted(streams).await
+        } else if self.lowering.inputs.program.is_some() {
+            self.by_person(streams).await
+        } else {
+            self.any_order(streams).await
+        };
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
 
-    async fn any_order(&self, streams: Vec<SendableRecordBatchStream>) -> Result<Outcome, EngineError> {
+    async fn any_order(&self, streams: Vec<LeafStream>) -> Result<Outcome, EngineError> {
         let radix = Arc::new(Radix::new(SharedShape::clone(&self.shape), self.kind, self.room.clone(), streams.len()));
         let mut readers = JoinSet::new();
-        for mut stream in streams {
+        for (leaf, mut stream) in streams {
             let (lowering, kind) = (Arc::clone(&self.lowering), self.kind);
             let mut dealer = Dealer::new(Arc::clone(&radix));
             readers.spawn(async move {
                 while let Some(batch) = stream.next().await {
-                    dealer.deal(&lowering.rows(&batch.map_err(EngineError::execution)?, kind)).map_err(EngineError::execution)?;
+                    let sourced = lowering.inputs.leaves[leaf].read(&batch.map_err(EngineError::execution)?, kind);
+                    dealer.deal(&lowering.rows(sourced)).map_err(EngineError::execution)?;
                     tokio::task::yield_now().await;
                 }
                 dealer.finish().map_err(EngineError::execution)
@@ -62,21 +73,57 @@ impl Work {
         while let Some(reader) = readers.join_next().await {
             reader.map_err(EngineError::execution)??;
         }
+        self.total(radix, |_| Ok(())).await
+    }
+
+    /// Rows of whole persons: brought together first, then computed, then bounded.
+    async fn by_person(&self, streams: Vec<LeafStream>) -> Result<Outcome, EngineError> {
+        // Half for the rows, half for bounding what is made of them.
+        let room = Room { bytes: self.room.bytes.map(|bytes| bytes / 2), ..self.room.clone() };
+        let stage = Arc::new(Stage::new(Arc::clone(&self.lowering), self.kind, room.clone()));
+        let radix = Arc::new(Radix::new(SharedShape::clone(&self.shape), self.kind, room, self.room.threads));
+        let mut readers = JoinSet::new();
+        for (leaf, mut stream) in streams {
+            let (lowering, kind) = (Arc::clone(&self.lowering), self.kind);
+            let mut sender = Sender::new(Arc::clone(&stage));
+            readers.spawn(async move {
+                let leaf = &lowering.inputs.leaves[leaf];
+                while let Some(batch) = stream.next().await {
+                    let sourced = leaf.read(&batch.map_err(EngineError::execution)?, kind);
+                    sender.send(leaf.part, &sourced).map_err(EngineError::execution)?;
+                    tokio::task::yield_now().await;
+                }
+                sender.finish().map_err(EngineError::execution)
+            });
+        }
+        while let Some(reader) = readers.join_next().await {
+            reader.map_err(EngineError::execution)??;
+        }
+        self.total(radix, move |radix| stage.finish(radix)).await
+    }
+
+    /// Does what has to be done before, and adds up.
+    async fn total(
+        &self,
+        radix: Arc<Radix>,
+        before: impl FnOnce(&Arc<Radix>) -> std::io::Result<()> + Send + 'static,
+    ) -> Result<Outcome, EngineError> {
         let totals = Mutex::new(Totals::zero(&self.shape));
-        let finished = tokio::task::spawn_blocking(move || radix.finish(&totals).map(|()| totals)).await;
+        let finished = tokio::task::spawn_blocking(move || before(&radix).and_then(|()| radix.finish(&totals)).map(|()| totals)).await;
         let totals = finished.map_err(EngineError::execution)?.map_err(EngineError::execution)?;
         Ok(Outcome::Done(totals.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    async fn sorted(&self, streams: Vec<SendableRecordBatchStream>) -> Result<Outcome, EngineError> {
+    async fn sorted(&self, streams: Vec<LeafStream>) -> Result<Outcome, EngineError> {
         let hasher = Hasher::new();
         let mut readers = JoinSet::new();
-        for mut stream in streams {
+        for (leaf, mut stream) in streams {
             let (lowering, kind) = (Arc::clone(&self.lowering), self.kind);
             let mut run = SortedRun::new(&self.shape, kind, hasher);
             readers.spawn(async move {
                 while let Some(batch) = stream.next().await {
-                    if run.add(&lowering.rows(&batch.map_err(EngineError::execution)?, kind)).is_err() {
+                    let sourced = lowering.inputs.leaves[leaf].read(&batch.map_err(EngineError::execution)?, kind);
+                    if run.add(&lowering.rows(sourced)).is_err() {
                         return Ok(Err(Disorder));
                     }
                     tokio::task::yield_now().await;

@@ -1,12 +1,13 @@
 //! `PrivatePlan`: what a compiled question means, bounded and typed, independent of any binding and of any engine.
 //!
-//! Meaning, in order: take the rows of `partitions`; keep those for which `filter` is true (SQL's three-valued logic: NULL is not
+//! Meaning, in order: take the rows of the relation ([`relation`]) in `partitions`; keep those for which `filter` is true (SQL's three-valued logic: NULL is not
 //! true); drop rows whose unit, partition or a key is NULL or outside its declared values; per (unit, partition, keys) work out each
 //! output's contribution, bounded; per (unit, partition) keep at most `max_groups_per_person` groups; per cell of the declared grid add up
 //! each output. A cell without rows is 0. What leaves is that, with noise. The rest ([`answer`]) is computed from what has left:
 //! grouping sets by adding up cells, columns, HAVING, ORDER BY, LIMIT.
 
 pub mod answer;
+pub mod relation;
 pub mod time;
 pub mod value;
 
@@ -18,13 +19,14 @@ use crate::ids::Hash32;
 use crate::{canonical_enum, canonical_struct, canonical_union};
 
 pub use answer::{AnswerColumn, AnswerCondition, AnswerValue, Estimate, GroupingSet, Nulls, SortKey};
+pub use relation::{Computed, Relation, TableColumns};
 pub use value::{Branch, CompareOp, Condition, Rounding, Value};
 
 /// Most cells of one output in one answer; for a histogram its nodes count.
 pub const MAX_CELLS: u64 = 1_000_000;
 
 /// Version of the meaning above.
-pub const PLAN_VERSION: u16 = 2;
+pub const PLAN_VERSION: u16 = 3;
 
 /// Greatest log2 of the number of a histogram's bins.
 pub const MAX_BINS_LOG2: u8 = 16;
@@ -174,8 +176,8 @@ pub struct PrivatePlan {
     pub contract_name: String,
     /// Budget domain that is charged.
     pub budget_domain: String,
-    /// Table.
-    pub table: String,
+    /// Whose rows are asked about.
+    pub relation: Relation,
     /// Column of the unit.
     pub unit_column: String,
     /// Column of the partition.
@@ -210,7 +212,7 @@ canonical_struct!(PrivatePlan {
     contract,
     contract_name,
     budget_domain,
-    table,
+    relation,
     unit_column,
     partition_column,
     calendar,
@@ -228,7 +230,7 @@ canonical_struct!(PrivatePlan {
 });
 
 impl Document for PrivatePlan {
-    const TAG: &'static str = "commun/plan/v2";
+    const TAG: &'static str = "commun/plan/v3";
 }
 
 impl Key {
@@ -308,7 +310,7 @@ impl PrivatePlan {
         self.keys.iter().any(|key| key.source == KeySource::Partition)
     }
 
-    /// Names of the table's columns that the plan reads, beside unit and partition.
+    /// Names of the relation's columns that the plan reads, beside unit and partition.
     pub fn columns_read(&self) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         let mut visit = |name| {
@@ -325,6 +327,13 @@ impl PrivatePlan {
         for measured in self.outputs.iter().filter_map(|output| output.aggregate.measured()) {
             measured.value.columns(&mut visit);
         }
+        found
+    }
+
+    /// Names of the columns that the plan reads of each table, beside unit and partition.
+    pub fn table_columns(&self) -> TableColumns<'_> {
+        let mut found = TableColumns::new();
+        self.relation.columns_read(&self.columns_read(), &mut found);
         found
     }
 

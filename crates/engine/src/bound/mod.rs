@@ -17,12 +17,12 @@ mod spill;
 mod table;
 
 pub(crate) use hash::Hasher;
-#[cfg(test)]
 pub(crate) use prf::Key as PrfKey;
-pub(crate) use radix::{Dealer, Radix, Room};
+pub(crate) use radix::{Dealer, Meter, Radix, Room};
 pub(crate) use rows::Rows;
 pub(crate) use shape::{BinLane, CELL_BITS, Contribution, Flag, HEAD_WORDS, Lane, PARTITION_BITS, PLACE_FLAGS, Shape, SharedShape, Totals};
 pub(crate) use sorted::{Disorder, SortedRun};
+pub(crate) use spill::{Records, Spill};
 
 #[cfg(test)]
 mod tests;

@@ -57,6 +57,25 @@ impl Key {
         self.hash64(&[u64::from(cell), u64::from(bin), occurrence])
     }
 
+    /// The key of a person's choice of rows at one place of the question, from the key of the person.
+    pub(crate) fn side(self, number: u32) -> Self {
+        let mut message = *b"rows\0\0\0\0";
+        message[4..].copy_from_slice(&number.to_le_bytes());
+        let (k0, k1) = self.hash128(&message);
+        Self { k0, k1 }
+    }
+
+    /// The number of the `occurrence`th row with this content; all contents at one place have one length.
+    pub(crate) fn row(self, content: &[u64], occurrence: u64) -> u64 {
+        let mut state = self.start();
+        for word in content.iter().chain(std::iter::once(&occurrence)) {
+            state.absorb(*word);
+        }
+        state.absorb(length((content.len() + 1) * 8));
+        state.v2 ^= 0xff;
+        state.finish()
+    }
+
     #[inline]
     fn start(self) -> State {
         State {

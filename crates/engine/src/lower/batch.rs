@@ -3,7 +3,9 @@
 use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
 use commun_domain::plan::Measured;
+use commun_domain::plan::relation::Computed;
 
+use super::relation::{Leaf, Step};
 use super::{Counted, Lowering, Slot};
 use crate::bound::{CELL_BITS, Flag, HEAD_WORDS, PLACE_FLAGS, Rows};
 use crate::eval::{Batch, Ints, both};
@@ -12,18 +14,56 @@ use crate::read::{UnitKind, Units, ints};
 const UNIT: usize = 0;
 const PARTITION: usize = 1;
 
-impl Lowering {
-    /// Evaluates everything. The batch has the columns `needed`.
-    pub(crate) fn rows(&self, batch: &RecordBatch, kind: UnitKind) -> Rows {
+/// Rows of a relation in columns.
+pub(crate) struct Sourced {
+    pub(crate) rows: usize,
+    pub(crate) units: Units,
+    /// Places among the plan's partitions.
+    pub(crate) partitions: Ints,
+    /// Rows that are there at all; `None` is all.
+    pub(crate) kept: Option<BooleanBuffer>,
+    pub(crate) columns: Vec<(String, Ints)>,
+}
+
+/// A column by its name.
+pub(crate) fn named<'c>(columns: &'c [(String, Ints)]) -> impl Fn(&str) -> Option<Ints> + 'c {
+    |name| columns.iter().find(|(known, _)| known == name).map(|(_, column)| column.clone())
+}
+
+impl Leaf {
+    /// Reads a batch that has the columns `needed`.
+    pub(crate) fn read(&self, batch: &RecordBatch, kind: UnitKind) -> Sourced {
         let rows = batch.num_rows();
         let units = Units::read(batch.column(UNIT), kind);
-        let columns: Vec<Ints> =
-            self.needed.iter().zip(batch.columns()).skip(1).map(|(needed, array)| ints(array, &needed.reading)).collect();
-        let named = |name: &str| self.needed[1..].iter().position(|needed| needed.name == name).map(|place| columns[place].clone());
-        let batch = Batch { rows, columns: &named };
-
-        let partitions = &columns[PARTITION - 1];
+        let mut columns: Vec<(String, Ints)> = self
+            .needed
+            .iter()
+            .zip(batch.columns())
+            .skip(1)
+            .map(|(needed, array)| (needed.name.clone(), ints(array, &needed.reading)))
+            .collect();
+        let (_, partitions) = columns.remove(PARTITION - 1);
         let mut kept = both(units.known().as_ref(), partitions.valid());
+        for Step { filter, columns: computed } in &self.steps {
+            let find = named(&columns);
+            let batch = Batch { rows, columns: &find };
+            if let Some(filter) = filter {
+                kept = both(kept.as_ref(), Some(&batch.condition(filter).yes));
+            }
+            let next = computed.iter().map(|Computed { name, value }| (name.clone(), batch.value(value))).collect();
+            drop(find);
+            columns = next;
+        }
+        Sourced { rows, units, partitions, kept, columns }
+    }
+}
+
+impl Lowering {
+    /// Evaluates everything that is asked of the relation's rows.
+    pub(crate) fn rows(&self, sourced: Sourced) -> Rows {
+        let Sourced { rows, units, partitions, mut kept, columns } = sourced;
+        let find = named(&columns);
+        let batch = Batch { rows, columns: &find };
         if let Some(filter) = &self.filter {
             kept = both(kept.as_ref(), Some(&batch.condition(filter).yes));
         }
@@ -31,7 +71,7 @@ impl Lowering {
         for key in &self.keys {
             let on_grid = match &key.value {
                 Some(value) => key.extend(&mut places, &batch.value(value)),
-                None => key.extend(&mut places, partitions),
+                None => key.extend(&mut places, &partitions),
             };
             kept = both(kept.as_ref(), Some(&on_grid));
         }

@@ -1,4 +1,4 @@
-//! A plan made executable: which columns of the bound table to read and how, where a row falls in the grid, what it is worth, and the
+//! A plan made executable: which columns of the bound tables to read and how (`relation`), where a row falls in the grid, what it is worth, and the
 //! bounds of all that.
 //!
 //! Everything here follows from plan and data contract, and so do the refusals; a batch of rows only goes through it (`batch`).
@@ -7,17 +7,23 @@ mod batch;
 mod check;
 mod grid;
 mod outputs;
+mod relation;
 
+use commun_domain::calendar::Period;
 use commun_domain::contract::DataContract;
 use commun_domain::ids::QueryId;
 use commun_domain::plan::{Condition, KeySource, Measured, PLAN_VERSION, PrivatePlan};
 
 use crate::EngineError;
-use crate::bound::{CELL_BITS, Flag, HEAD_WORDS, PARTITION_BITS, PLACE_FLAGS, Shape};
-use crate::read::{Codes, Reading};
+use crate::bound::{CELL_BITS, Flag, HEAD_WORDS, PARTITION_BITS, PLACE_FLAGS, PrfKey, Shape};
+use crate::read::Reading;
 
 use grid::GridKey;
 use outputs::Outputs;
+use relation::Inputs;
+
+pub(crate) use batch::{Sourced, named};
+pub(crate) use relation::{Node, Program};
 
 /// A column of the bound table that the plan needs.
 #[derive(Debug)]
@@ -45,8 +51,9 @@ struct Counted {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Lowering {
-    /// The unit first, the partition second, then the others, each once.
-    pub(crate) needed: Vec<Needed>,
+    pub(crate) inputs: Inputs,
+    partitions: Vec<Period>,
+    query_key: PrfKey,
     filter: Option<Condition>,
     keys: Vec<GridKey>,
     /// Different conditions of outputs.
@@ -80,7 +87,7 @@ impl Lowering {
         }
         let cells = plan.cells().filter(|cells| (1..=1 << CELL_BITS).contains(cells)).and_then(|cells| usize::try_from(cells).ok());
         let cells = cells.ok_or_else(|| fault("the grid is empty or too large"))?;
-        let needed = needed(plan, contract)?;
+        let inputs = relation::inputs(plan, contract)?;
         let keys = plan.keys.iter().map(|key| GridKey::new(key, plan)).collect::<Result<Vec<_>, _>>()?;
         for expression in plan.keys.iter().filter_map(|key| match &key.source {
             KeySource::Values { value, .. } => Some(value),
@@ -102,24 +109,32 @@ impl Lowering {
             return Err(fault(format!("one person could move {} too far", plan.outputs[number].name)));
         }
         let Outputs { conditions, measured, flags, slots, .. } = outputs;
-        Ok((Self { needed, filter: plan.filter.clone(), keys, conditions, measured, flags, slots }, shape))
+        Ok((
+            Self {
+                inputs,
+                partitions: plan.partitions.clone(),
+                query_key: Shape::query_key(query_id),
+                filter: plan.filter.clone(),
+                keys,
+                conditions,
+                measured,
+                flags,
+                slots,
+            },
+            shape,
+        ))
     }
 }
 
-/// The columns that a plan reads, all of them declared.
-fn needed(plan: &PrivatePlan, contract: &DataContract) -> Result<Vec<Needed>, EngineError> {
-    let table = contract.table(&plan.table).ok_or_else(|| fault(format!("there is no table {}", plan.table)))?;
-    let periods: Vec<String> = plan.partitions.iter().map(|period| plan.calendar.format(*period)).collect();
-    let mut needed = vec![
-        Needed { name: plan.unit_column.clone(), reading: Reading::Unit },
-        Needed { name: plan.partition_column.clone(), reading: Reading::Code(Codes::new(periods.iter().map(String::as_str))) },
-    ];
-    for name in plan.columns_read() {
-        let declared = table.column(name).ok_or_else(|| fault(format!("there is no column {name}")))?;
-        let reading = Reading::of(&declared.column_type, |list, version| contract.code_list(list, version));
-        needed.push(Needed { name: name.to_owned(), reading: reading.ok_or_else(|| fault(format!("there is no code list for {name}")))? });
+impl Lowering {
+    pub(crate) fn partitions(&self) -> &[Period] {
+        &self.partitions
     }
-    Ok(needed)
+
+    /// The key of the query's pseudo-random choices.
+    pub(crate) fn query_key(&self) -> PrfKey {
+        self.query_key
+    }
 }
 
 /// The flag of a row for what counts.

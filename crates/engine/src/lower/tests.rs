@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use commun_domain::contract::DataContract;
-use commun_domain::plan::{Aggregate, Branch, CompareOp, Condition, Key, KeyKind, KeySource, Rounding, Value};
+use commun_domain::plan::{Aggregate, Branch, CompareOp, Condition, Key, KeyKind, KeySource, Relation, Rounding, Value};
 
 use super::*;
 use crate::testing::{contract, km, output, plan, query_id, rich_plan};
@@ -43,7 +43,7 @@ fn a_plan_of_another_version_contract_or_calendar_is_refused() {
     assert!(refused(|plan| plan.calendar = commun_domain::calendar::Calendar::Year).contains("calendar"));
     assert!(refused(|plan| plan.unit_column = "home".to_owned()).contains("unit"));
     assert!(refused(|plan| plan.partition_column = "home".to_owned()).contains("partition"));
-    assert!(refused(|plan| plan.table = "other".to_owned()).contains("no table other"));
+    assert!(refused(|plan| plan.relation = Relation::Table("other".to_owned())).contains("no table other"));
 }
 
 #[test]

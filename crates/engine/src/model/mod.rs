@@ -106,7 +106,7 @@ impl Case {
             ColumnType::Boolean => raw.train.map(i64::from),
             ColumnType::Time { lo, hi } => raw.at.filter(|at| name == "at" && lo <= at && at <= hi),
         };
-        let columns = &self.contract.table(&self.plan.table).unwrap().columns;
+        let columns = &self.contract.table(self.plan.relation.as_table().unwrap()).unwrap().columns;
         columns.iter().map(|column| (column.name.clone(), read(&column.name, &column.column_type))).collect()
     }
 

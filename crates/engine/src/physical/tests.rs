@@ -17,7 +17,7 @@ fn bounded(plan: &PrivatePlan, input: Arc<dyn ExecutionPlan>) -> Arc<dyn Executi
     let (lowering, shape) = Lowering::new(plan, &query_id(1), &contract()).unwrap();
     let room = Room { bytes: None, folder: PathBuf::new(), threads: NonZeroUsize::MIN.get() };
     let (lowering, shape, outcome) = (Arc::new(lowering), Arc::new(shape), Mutex::default());
-    Arc::new(BoundExec::new(input, Arc::new(Work { lowering, shape, kind: UnitKind::Text, room, sorted: false, outcome })))
+    Arc::new(BoundExec::new(vec![input], Arc::new(Work { lowering, shape, kind: UnitKind::Text, room, sorted: false, outcome })))
 }
 
 fn empty() -> Arc<dyn ExecutionPlan> {
