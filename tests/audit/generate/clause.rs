@@ -1,0 +1,240 @@
+//! Everything of a question that is no expression: FROM, WHERE, GROUP BY and what is computed from the answer.
+
+use super::Draft;
+use super::scalar::Kind;
+use crate::table::MONTHS;
+
+/// Clauses and forms that must occur, as the reference page calls them.
+pub(super) const CLAUSES: &[&str] = &[
+    "alias",
+    "JOIN",
+    "LEFT JOIN",
+    "USING",
+    "WITH",
+    "subquery",
+    "subquery that filters",
+    "partition =",
+    "partition IN",
+    "partition BETWEEN",
+    "WHERE",
+    "key of codes",
+    "key of a thousand codes",
+    "key of an expression",
+    "partition as key",
+    "two keys",
+    "no key",
+    "ordinal",
+    "ROLLUP",
+    "CUBE",
+    "GROUPING SETS",
+    "GROUPING",
+    "COUNT(DISTINCT unit)",
+    "FILTER",
+    "arithmetic on aggregates",
+    "functions of aggregates",
+    "HAVING",
+    "ORDER BY",
+    "LIMIT",
+    "OFFSET",
+    "FETCH FIRST",
+    "max_groups_per_person",
+];
+
+/// A question's text, and L0.
+pub(super) fn question(draft: &mut Draft<'_>) -> (String, u32) {
+    let from = draft.from();
+    let (partitions, several) = draft.partitions();
+    let keys = draft.keys(several);
+    let margins = draft.margins(keys.len());
+    let most = if margins.is_none() && draft.takes("max_groups_per_person", 3) { draft.dice.of(&[2, 3, 4]) } else { 1 };
+    // A wanted expression becomes a key, a condition, or the number of an aggregate.
+    let mut number = None;
+    let mut keys = keys;
+    let mut conditions = Vec::new();
+    for (kind, text) in draft.wanted_expressions() {
+        match (kind, draft.dice.below(3)) {
+            (Kind::Number | Kind::Small, 0) if number.is_none() => number = Some(format!("LEAST(GREATEST({text}, -60), 90)")),
+            (Kind::Small | Kind::Text | Kind::Truth, 1) if margins.is_none() && keys.len() < 2 => keys.push(text),
+            _ => conditions.push(draft.condition_on(kind, &text)),
+        }
+    }
+    if draft.takes("WHERE", 4) {
+        conditions.push(draft.expression(Kind::Truth));
+    }
+    let mut items: Vec<String> = keys.iter().enumerate().map(|(place, key)| format!("{key} AS k{place}")).collect();
+    if margins.is_some() && draft.takes("GROUPING", 2) {
+        items.push("GROUPING(k0) AS level".to_owned());
+    }
+    let aggregates = 2 + draft.dice.below(2);
+    for place in 0..aggregates {
+        let item = draft.item(number.take(), several && !keys.iter().any(|key| key == "month"), place);
+        items.push(format!("{item} AS a{place}"));
+    }
+    let mut sql = format!("{}SELECT {} FROM {} WHERE {partitions}", from.with, items.join(", "), from.relation);
+    for condition in conditions {
+        // Else most questions would be about nobody.
+        let often = if draft.dice.once_in(3) { "" } else { " OR amount > -60 OR amount IS NULL" };
+        sql += &format!(" AND ({condition}{often})");
+    }
+    if !keys.is_empty() {
+        let names: Vec<String> = (0..keys.len()).map(|place| format!("k{place}")).collect();
+        let list = match margins {
+            Some(margins) => margins,
+            None if draft.takes("ordinal", 6) => (1..=keys.len()).map(|place| place.to_string()).collect::<Vec<_>>().join(", "),
+            None => names.join(", "),
+        };
+        sql += &format!(" GROUP BY {list}");
+    }
+    (sql + &draft.ending(), most)
+}
+
+/// What stands after FROM, and before SELECT.
+struct From {
+    with: String,
+    relation: String,
+}
+
+impl Draft<'_> {
+    fn from(&mut self) -> From {
+        let plain = |relation: &str| From { with: String::new(), relation: relation.to_owned() };
+        if self.takes("JOIN", 10) {
+            self.texts.push("kind");
+            return plain("audit.trip JOIN audit.way ON mode = way.code");
+        }
+        if self.takes("LEFT JOIN", 10) {
+            self.texts.push("w.kind");
+            return plain("audit.trip AS t LEFT JOIN audit.way AS w ON t.mode = w.code");
+        }
+        if self.takes("USING", 10) {
+            self.texts.push("land");
+            return plain("audit.trip JOIN audit.zone USING (place)");
+        }
+        if self.takes("WITH", 12) {
+            return From { with: "WITH w AS (SELECT *, small * 2 AS twice FROM audit.trip) ".to_owned(), relation: "w".to_owned() };
+        }
+        if self.takes("subquery", 12) {
+            return plain("(SELECT * FROM audit.trip) AS s");
+        }
+        if self.takes("subquery that filters", 12) {
+            let condition = self.expression(Kind::Truth);
+            let columns = "person, month, mode, area, place, amount, whole, small, flag, at, amount + 1 AS more";
+            return plain(&format!("(SELECT {columns} FROM audit.trip WHERE {condition}) AS s"));
+        }
+        plain(if self.takes("alias", 4) { "audit.trip AS t" } else { "audit.trip" })
+    }
+
+    /// The restriction of the partition, and whether it leaves several.
+    fn partitions(&mut self) -> (String, bool) {
+        if !self.wants_one_of(&["partition IN", "partition BETWEEN"]) && self.takes("partition =", 2) {
+            return (format!("month = '{}'", self.dice.of(&MONTHS)), false);
+        }
+        if !self.wants("partition BETWEEN") && self.takes("partition IN", 2) {
+            return (format!("month IN ('{}', '{}')", MONTHS[0], MONTHS[2]), true);
+        }
+        self.used.insert("partition BETWEEN");
+        (format!("month BETWEEN '{}' AND '{}'", MONTHS[0], MONTHS[1 + self.dice.below(2)]), true)
+    }
+
+    fn keys(&mut self, several: bool) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::new();
+        if !self.wants_one_of(WITH_KEYS) && self.takes("no key", 12) {
+            return keys;
+        }
+        if self.takes("partition as key", if several { 3 } else { 12 }) {
+            keys.push("month".to_owned());
+        }
+        // A column that USING joins has two names there, so it is written by neither.
+        if !self.texts.contains(&"land") && self.takes("key of a thousand codes", 12) {
+            keys.push("place".to_owned());
+            return keys;
+        }
+        if self.takes("key of an expression", 3) {
+            let kind = self.dice.of(&[Kind::Small, Kind::Text, Kind::Truth]);
+            let expression = self.expression(kind);
+            keys.push(expression);
+        }
+        let fewest = if self.takes("two keys", 3) || self.wants_one_of(&["ROLLUP", "CUBE", "GROUPING SETS", "GROUPING"]) { 2 } else { 1 };
+        while keys.len() < fewest || (self.wants("key of codes") && !self.used.contains("key of codes")) {
+            let code = self.dice.of(&self.texts.clone()).to_owned();
+            if !keys.contains(&code) {
+                self.used.insert("key of codes");
+                keys.push(code);
+            }
+        }
+        if keys.len() > 1 {
+            self.used.insert("two keys");
+        }
+        keys
+    }
+
+    /// ROLLUP, CUBE or GROUPING SETS over all keys.
+    fn margins(&mut self, keys: usize) -> Option<String> {
+        if keys < 2 || keys > 3 {
+            return None;
+        }
+        let names = (0..keys).map(|place| format!("k{place}")).collect::<Vec<_>>().join(", ");
+        let any = self.wants("GROUPING");
+        if self.takes("ROLLUP", 12) || any {
+            self.used.insert("ROLLUP");
+            return Some(format!("ROLLUP ({names})"));
+        }
+        if self.takes("CUBE", 12) {
+            return Some(format!("CUBE ({names})"));
+        }
+        self.takes("GROUPING SETS", 12).then(|| format!("GROUPING SETS (({names}), (k0), ())"))
+    }
+
+    /// One column of the answer.
+    fn item(&mut self, number: Option<String>, people_are_split: bool, place: usize) -> String {
+        if number.is_none() && place == 0 && self.wants("COUNT(DISTINCT unit)")
+            || (!people_are_split && number.is_none() && self.dice.once_in(6))
+        {
+            self.used.insert("COUNT(DISTINCT unit)");
+            return "COUNT(DISTINCT person)".to_owned();
+        }
+        let first = self.aggregate(number);
+        if self.takes("arithmetic on aggregates", 6) {
+            let second = self.aggregate(None);
+            return format!("100.0 * {first} / NULLIF({second} + 1, 0)");
+        }
+        if self.takes("functions of aggregates", 6) {
+            return format!("ROUND(COALESCE({first}, 0), 1)");
+        }
+        first
+    }
+
+    fn ending(&mut self) -> String {
+        let mut sql = String::new();
+        if self.takes("HAVING", 8) {
+            sql += " HAVING COUNT(*) > 3";
+        }
+        if self.takes("ORDER BY", 5) {
+            sql += " ORDER BY a0 DESC NULLS LAST";
+        }
+        if self.wants("FETCH FIRST") {
+            self.used.insert("FETCH FIRST");
+            return sql + " FETCH FIRST 4 ROWS ONLY";
+        }
+        if self.takes("LIMIT", 6) {
+            sql += " LIMIT 5";
+        }
+        if self.takes("OFFSET", 8) {
+            sql += " OFFSET 1";
+        }
+        sql
+    }
+}
+
+/// What only questions with keys have.
+const WITH_KEYS: &[&str] = &[
+    "key of codes",
+    "key of a thousand codes",
+    "key of an expression",
+    "partition as key",
+    "two keys",
+    "ordinal",
+    "ROLLUP",
+    "CUBE",
+    "GROUPING SETS",
+    "GROUPING",
+];
