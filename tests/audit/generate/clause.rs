@@ -12,7 +12,7 @@ pub(super) const CLAUSES: &[&str] = &[
     "USING",
     "WITH",
     "subquery",
-    "subquery that filters",
+    "subquery that filters and computes",
     "partition =",
     "partition IN",
     "partition BETWEEN",
@@ -115,9 +115,9 @@ impl Draft<'_> {
         if self.takes("subquery", 12) {
             return plain("(SELECT * FROM audit.trip) AS s");
         }
-        if self.takes("subquery that filters", 12) {
+        if self.takes("subquery that filters and computes", 12) {
             let condition = self.expression(Kind::Truth);
-            let columns = "person, month, mode, area, place, amount, whole, small, flag, at, amount + 1 AS more";
+            let columns = "person, month, mode, area, place, amount * 2 AS amount, whole, small, flag, at";
             return plain(&format!("(SELECT {columns} FROM audit.trip WHERE {condition}) AS s"));
         }
         plain(if self.takes("alias", 4) { "audit.trip AS t" } else { "audit.trip" })
