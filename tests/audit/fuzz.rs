@@ -95,10 +95,11 @@ pub(crate) fn seed() -> u64 {
 #[test]
 fn one_person_moves_any_question_by_at_most_what_is_priced_and_the_naive_model_agrees() {
     let cases = usize::try_from(setting("COMMUN_AUDIT_CASES", || CASES as u64)).unwrap();
-    let mut seeds = Dice::new(seed());
+    let mut dice = Dice::new(seed());
     let mut seen = Seen::default();
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS).map(|_| seeds.next()).map(|seed| scope.spawn(move || work(seed, cases / WORKERS))).collect();
+        let workers: Vec<_> =
+            (0..WORKERS).map(|_| Dice::new(dice.next())).map(|dice| scope.spawn(move || work(dice, cases / WORKERS))).collect();
         for worker in workers {
             match worker.join() {
                 Ok(found) => seen.add(&found),
@@ -116,8 +117,8 @@ fn one_person_moves_any_question_by_at_most_what_is_priced_and_the_naive_model_a
     assert!(seen.reached > tenth && seen.beyond_one > tenth / 2 && seen.spilled > 10, "{seen:?}");
 }
 
-fn work(seed: u64, cases: usize) -> Seen {
-    let (mut dice, mut stack) = (Dice::new(seed), Stack::new());
+fn work(mut dice: Dice, cases: usize) -> Seen {
+    let mut stack = Stack::new();
     let bound = generate::constructs().into_iter().map(|construct| (construct, 0)).collect();
     let mut seen = Seen { bound, ..Seen::default() };
     let enough = LEAST_BOUND.div_ceil(u32::try_from(WORKERS).unwrap());
@@ -135,7 +136,7 @@ fn rows(dice: &mut Dice) -> Vec<Row> {
     // Few kinds of rows fill few groups, many kinds fill many.
     let many = dice.of(&[2, 4, 40]);
     let kinds: Vec<Row> = (0..many).map(|_| Row::random(dice, None, MONTHS[0])).collect();
-    for person in 0..1 + dice.below(5) {
+    for person in 0..=dice.below(5) {
         for month in MONTHS {
             let count = if person == 0 { 10 + dice.below(30) } else { dice.below(8) };
             let person = Some(u32::try_from(person * 37).unwrap());

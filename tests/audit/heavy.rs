@@ -20,10 +20,10 @@ fn rows(count: usize) -> Vec<Row> {
         let kind = &kinds[number % kinds.len()];
         let place = u16::try_from(number % 1_000).unwrap();
         // Mostly at one end of the ranges, so that sums grow as far as they can.
-        let amount = if number % 16 == 0 { kind.amount } else { Amount::Infinite { negative: false } };
-        let amount = if number % 3 == 0 { Amount::Huge { negative: false } } else { amount };
+        let amount = if number.is_multiple_of(16) { kind.amount } else { Amount::Infinite { negative: false } };
+        let amount = if number.is_multiple_of(3) { Amount::Huge { negative: false } } else { amount };
         let whole = if number % 16 == 1 { kind.whole } else { Some(i64::MAX) };
-        let month = MONTHS[usize::from(number % 4 == 0)];
+        let month = MONTHS[usize::from(number.is_multiple_of(4))];
         Row { place: Some(place), month, amount, whole, ..kind.clone() }
     };
     (0..count).map(row).collect()

@@ -78,7 +78,9 @@ fn law_score(residuals: &[i64], s2: u64) -> f64 {
         expected[class(x)] += (-(x as f64).powi(2) / (2.0 * s2 as f64)).exp();
     }
     let scale = residuals.len() as f64 / expected.iter().sum::<f64>();
-    residuals.iter().for_each(|residual| found[class(*residual)] += 1.0);
+    for residual in residuals {
+        found[class(*residual)] += 1.0;
+    }
     let chi_square: f64 = expected.iter().map(|expected| expected * scale).zip(found).map(|(e, f)| (f - e).powi(2) / e).sum();
     assert!(expected.iter().all(|expected| expected * scale > 5.0), "a class is too small for a chi-square");
     chi_square_score(chi_square, classes - 1)

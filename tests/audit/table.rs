@@ -197,9 +197,9 @@ impl Format {
         for (number, rows) in parts.into_iter().enumerate() {
             let file = format!("part{number}.{format}");
             if self == Self::Csv {
-                write_csv(rows, &folder.join(&file))
+                write_csv(rows, &folder.join(&file));
             } else {
-                write_parquet(self, rows, &folder.join(&file))
+                write_parquet(self, rows, &folder.join(&file));
             }
             write!(binding, "[[source]]\nname = \"part{number}\"\nformat = \"{format}\"\npath = \"{file}\"\n").unwrap();
             selects.push(format!("SELECT {columns} FROM part{number}"));
@@ -213,7 +213,9 @@ impl Format {
 fn write_csv(rows: &[Row], path: &Path) {
     let mut writer = csv::Writer::from_path(path).unwrap();
     writer.write_record(COLUMNS).unwrap();
-    rows.iter().for_each(|row| writer.write_record(row.texts()).unwrap());
+    for row in rows {
+        writer.write_record(row.texts()).unwrap();
+    }
     writer.flush().unwrap();
 }
 
@@ -221,7 +223,9 @@ fn write_parquet(format: Format, rows: &[Row], path: &Path) {
     let text = |of: fn(&Row) -> Option<String>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<StringArray>()) };
     let integer = |of: fn(&Row) -> Option<i64>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Int64Array>()) };
     let units = match format {
-        Format::Texts | Format::Parts => text(|row| row.person.map(|person| person.to_string())),
+        // A blank id is nobody's, as NULL is.
+        Format::Texts => text(|row| Some(row.person.map_or_else(|| " ".to_owned(), |person| person.to_string()))),
+        Format::Parts => text(|row| row.person.map(|person| person.to_string())),
         _ => integer(|row| row.person.map(i64::from)),
     };
     let floats: Float64Array = rows.iter().map(|row| row.amount.float()).collect();

@@ -1,5 +1,7 @@
 //! Everything of a question that is no expression: FROM, WHERE, GROUP BY and what is computed from the answer.
 
+use std::fmt::Write;
+
 use super::Draft;
 use super::scalar::Kind;
 use crate::table::MONTHS;
@@ -74,7 +76,7 @@ pub(super) fn question(draft: &mut Draft<'_>) -> (String, u32) {
     for condition in conditions {
         // Else most questions would be about nobody.
         let often = if draft.dice.once_in(3) { "" } else { " OR amount > -60 OR amount IS NULL" };
-        sql += &format!(" AND ({condition}{often})");
+        write!(sql, " AND ({condition}{often})").unwrap();
     }
     if !keys.is_empty() {
         let names: Vec<String> = (0..keys.len()).map(|place| format!("k{place}")).collect();
@@ -83,7 +85,7 @@ pub(super) fn question(draft: &mut Draft<'_>) -> (String, u32) {
             None if draft.takes("ordinal", 6) => (1..=keys.len()).map(|place| place.to_string()).collect::<Vec<_>>().join(", "),
             None => names.join(", "),
         };
-        sql += &format!(" GROUP BY {list}");
+        write!(sql, " GROUP BY {list}").unwrap();
     }
     (sql + &draft.ending(), most)
 }
@@ -169,7 +171,7 @@ impl Draft<'_> {
 
     /// ROLLUP, CUBE or GROUPING SETS over all keys.
     fn margins(&mut self, keys: usize) -> Option<String> {
-        if keys < 2 || keys > 3 {
+        if !(2..=3).contains(&keys) {
             return None;
         }
         let names = (0..keys).map(|place| format!("k{place}")).collect::<Vec<_>>().join(", ");

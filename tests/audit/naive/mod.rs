@@ -30,7 +30,7 @@ pub(crate) struct Judged {
 
 /// What a column of a row means.
 pub(crate) fn column(row: &Row, name: &str) -> Option<i64> {
-    let place = |codes: &[&str], code: Option<&str>| codes.iter().position(|known| Some(*known) == code).map(|place| place as i64);
+    let place = |codes: &[&str], code: Option<&str>| (0..).zip(codes).find(|(_, known)| Some(**known) == code).map(|(place, _)| place);
     match name {
         "area" => place(&AREAS, row.area),
         "mode" => place(&MODES, row.mode),
@@ -39,7 +39,10 @@ pub(crate) fn column(row: &Row, name: &str) -> Option<i64> {
             Amount::Null | Amount::NotANumber | Amount::Infinite { .. } => None,
             Amount::Huge { negative } => Some(if negative { AMOUNT.0 } else { AMOUNT.1 }),
             // Eighths as hundredths, halves away from zero.
-            Amount::Eighths(eighths) => Some(((eighths * 25 + eighths.signum()) / 2).clamp(AMOUNT.0, AMOUNT.1)),
+            Amount::Eighths(eighths) => {
+                let twice = eighths * 25 + eighths.signum();
+                Some((twice / 2).clamp(AMOUNT.0, AMOUNT.1))
+            }
         },
         "whole" => row.whole.map(|whole| whole.clamp(WHOLE.0, WHOLE.1)),
         "small" => row.small.map(|small| small.clamp(SMALL.0, SMALL.1)),

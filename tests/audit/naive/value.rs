@@ -82,16 +82,20 @@ pub(super) fn truth(of: &Condition, row: Cells<'_>) -> Option<bool> {
     match of {
         Condition::Constant(truth) => *truth,
         // False when one is false, else unknown when one is unknown. OR is its mirror.
-        Condition::And(parts) => parts.iter().map(|part| truth(part, row)).fold(Some(true), |all, part| match (all, part) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(true),
-            _ => None,
-        }),
-        Condition::Or(parts) => parts.iter().map(|part| truth(part, row)).fold(Some(false), |all, part| match (all, part) {
-            (Some(true), _) | (_, Some(true)) => Some(true),
-            (Some(false), Some(false)) => Some(false),
-            _ => None,
-        }),
+        Condition::And(parts) => {
+            let parts: Vec<Option<bool>> = parts.iter().map(|part| truth(part, row)).collect();
+            if parts.contains(&Some(false)) {
+                return Some(false);
+            }
+            if parts.contains(&None) { None } else { Some(true) }
+        }
+        Condition::Or(parts) => {
+            let parts: Vec<Option<bool>> = parts.iter().map(|part| truth(part, row)).collect();
+            if parts.contains(&Some(true)) {
+                return Some(true);
+            }
+            if parts.contains(&None) { None } else { Some(false) }
+        }
         Condition::Not(part) => truth(part, row).map(|truth| !truth),
         Condition::Compare { op, left, right } => {
             let (a, b) = (value(left, row)?, value(right, row)?);
