@@ -15,6 +15,16 @@ pub(super) const CLAUSES: &[&str] = &[
     "WITH",
     "subquery",
     "subquery that filters and computes",
+    "GROUP BY of a person",
+    "COUNT, AVG, MIN and MAX of a person",
+    "HAVING of a person",
+    "window that numbers",
+    "window that looks away",
+    "window that adds up",
+    "JOIN of persons",
+    "LEFT JOIN of persons",
+    "UNION ALL",
+    "window over GROUP BY",
     "partition =",
     "partition IN",
     "partition BETWEEN",
@@ -99,6 +109,16 @@ struct From {
 impl Draft<'_> {
     fn from(&mut self) -> From {
         let plain = |relation: &str| From { with: String::new(), relation: relation.to_owned() };
+        // One question has one FROM: which of those that are wanted is left to chance.
+        if self.wants("alias") && self.dice.once_in(2) {
+            self.used.insert("alias");
+            return plain("audit.trip AS t");
+        }
+        if self.wants_one_of(OF_PERSONS)
+            && let Some(relation) = self.of_persons()
+        {
+            return relation;
+        }
         if self.takes("JOIN", 10) {
             self.texts.push("kind");
             return plain("audit.trip JOIN audit.way ON mode = way.code");
@@ -122,7 +142,71 @@ impl Draft<'_> {
             let columns = "person, month, mode, area, place, amount * 2 AS amount, whole, small, flag, at";
             return plain(&format!("(SELECT {columns} FROM audit.trip WHERE {condition}) AS s"));
         }
+        if let Some(relation) = self.of_persons() {
+            return relation;
+        }
         plain(if self.takes("alias", 4) { "audit.trip AS t" } else { "audit.trip" })
+    }
+
+    /// What is made of whole persons, with the columns that the table has.
+    fn of_persons(&mut self) -> Option<From> {
+        let by = "person, month, mode, area, place, flag";
+        let over = "OVER (PARTITION BY person, month";
+        let rest = "person, month, mode, area, place, flag, at, whole";
+        let plain = |relation: String| Some(From { with: String::new(), relation });
+        if self.wants_one_of(&["COUNT, AVG, MIN and MAX of a person", "HAVING of a person"]) || self.takes("GROUP BY of a person", 14) {
+            self.used.insert("GROUP BY of a person");
+            let having = if self.takes("HAVING of a person", 3) { " HAVING COUNT(*) > 1 OR MAX(small) > 3" } else { "" };
+            let condition = self.expression(Kind::Truth);
+            let (amount, small) = if self.takes("COUNT, AVG, MIN and MAX of a person", 2) {
+                ("AVG(amount) + MIN(amount)", "COUNT(small) - COUNT(DISTINCT small)")
+            } else {
+                ("SUM(amount) FILTER (WHERE flag OR small > 2)", "COUNT(*)")
+            };
+            return plain(format!(
+                "(SELECT {by}, {amount} AS amount, {small} AS small, MAX(whole) AS whole, MIN(at) AS at FROM audit.trip \
+                 WHERE {condition} GROUP BY {by}{having}) AS s"
+            ));
+        }
+        if self.takes("window that numbers", 14) {
+            let function = self.dice.of(&["ROW_NUMBER()", "RANK()", "DENSE_RANK()"]);
+            return plain(format!(
+                "(SELECT {rest}, amount, LEAST({function} {over}, mode ORDER BY small DESC, area), 9) AS small FROM audit.trip) AS s"
+            ));
+        }
+        if self.takes("window that looks away", 14) {
+            let function = self.dice.of(&["LAG(amount)", "LEAD(amount, 2)", "FIRST_VALUE(amount)"]);
+            return plain(format!(
+                "(SELECT {rest}, small, amount - {function} {over} ORDER BY small NULLS FIRST, flag DESC) AS amount FROM audit.trip) AS s"
+            ));
+        }
+        if self.takes("window that adds up", 14) {
+            let order = self.dice.of(&["", " ORDER BY small", ", flag ORDER BY amount DESC"]);
+            let function = self.dice.of(&["SUM(amount)", "AVG(amount)", "MAX(amount)"]);
+            return plain(format!(
+                "(SELECT {rest}, {function} {over}{order}) AS amount, COUNT(small) {over}{order}) AS small FROM audit.trip) AS s"
+            ));
+        }
+        if self.takes("window over GROUP BY", 14) {
+            return plain(format!(
+                "(SELECT {by}, SUM(amount) AS amount, LEAST(RANK() {over} ORDER BY COUNT(*) DESC, MIN(small)), 9) AS small, MAX(whole) AS whole, \
+                 MIN(at) AS at FROM audit.trip GROUP BY {by}) AS s"
+            ));
+        }
+        let inner = self.takes("JOIN of persons", 14);
+        if inner || self.takes("LEFT JOIN of persons", 14) {
+            let (kind, more) = if inner { ("JOIN", "") } else { ("LEFT JOIN", " AND a.mode = b.mode AND a.small < b.small") };
+            return plain(format!(
+                "(SELECT a.person, a.month, a.mode, b.area, a.place, a.flag, a.at, a.whole, b.amount, a.small FROM audit.trip AS a {kind} audit.trip AS b \
+                 ON a.person = b.person AND b.month = a.month{more}) AS s"
+            ));
+        }
+        if self.takes("UNION ALL", 14) {
+            return plain(format!(
+                "(SELECT {rest}, amount, small FROM audit.trip WHERE flag UNION ALL SELECT {rest}, -amount, NULL FROM audit.trip WHERE small > 1) AS s"
+            ));
+        }
+        None
     }
 
     /// The restriction of the partition, and whether it leaves several.
@@ -226,6 +310,20 @@ impl Draft<'_> {
         sql
     }
 }
+
+/// What is made of whole persons.
+const OF_PERSONS: &[&str] = &[
+    "GROUP BY of a person",
+    "COUNT, AVG, MIN and MAX of a person",
+    "HAVING of a person",
+    "window that numbers",
+    "window that looks away",
+    "window that adds up",
+    "JOIN of persons",
+    "LEFT JOIN of persons",
+    "UNION ALL",
+    "window over GROUP BY",
+];
 
 /// What only questions with keys have.
 const WITH_KEYS: &[&str] = &[

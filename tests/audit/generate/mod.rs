@@ -64,7 +64,7 @@ pub(crate) fn question(dice: &mut Dice, wanted: &[&'static str]) -> Question {
     Question { sql, max_groups_per_person, constructs: draft.used }
 }
 
-/// The constructs that have bound least often: a clause, two aggregates, three expressions; ties by chance.
+/// The constructs that have bound least often: three clauses, two aggregates, three expressions; ties by chance.
 pub(crate) fn rarest(bound: &BTreeMap<&'static str, u32>, dice: &mut Dice) -> Vec<&'static str> {
     let mut rarest = |belongs: &dyn Fn(&str) -> bool, count: usize| -> Vec<&'static str> {
         let mut names: Vec<(u32, u64, &'static str)> =
@@ -74,7 +74,7 @@ pub(crate) fn rarest(bound: &BTreeMap<&'static str, u32>, dice: &mut Dice) -> Ve
     };
     let is_clause = |name: &str| clause::CLAUSES.contains(&name);
     let is_aggregate = |name: &str| aggregate::TEMPLATES.iter().any(|template| template.construct == name);
-    let chosen = [rarest(&is_clause, 1), rarest(&is_aggregate, 2), rarest(&|name| !is_clause(name) && !is_aggregate(name), 3)];
+    let chosen = [rarest(&is_clause, 3), rarest(&is_aggregate, 2), rarest(&|name| !is_clause(name) && !is_aggregate(name), 3)];
     chosen.concat()
 }
 

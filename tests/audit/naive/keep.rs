@@ -17,11 +17,7 @@ impl Key {
 
     /// The 128-bit hash of the period in four bytes and the unit as text.
     pub(super) fn of_person(self, period: i32, person: u32) -> Self {
-        let message = [&period.to_le_bytes()[..], person.to_string().as_bytes()].concat();
-        let state = absorb(self, [0, 0xee, 0, 0], &message);
-        let first = finish(state, [0, 0, 0xee, 0], 4);
-        let second = finish(first, [0, 0xdd, 0, 0], 4);
-        Self([first, second].map(|[a, b, c, d]| a ^ b ^ c ^ d))
+        self.hash128(&[&period.to_le_bytes()[..], person.to_string().as_bytes()].concat())
     }
 
     pub(super) fn of_group(self, cell: u32) -> u64 {
@@ -30,6 +26,30 @@ impl Key {
 
     pub(super) fn of_value(self, cell: u32, bin: u64, occurrence: u64) -> u64 {
         self.hash(&[u64::from(cell), bin, occurrence].map(u64::to_le_bytes).concat())
+    }
+
+    /// The key of a choice of rows at one place of the question: the 128-bit hash of a word and the place.
+    pub(super) fn of_side(self, number: u32) -> Self {
+        self.hash128(&[&b"rows"[..], &number.to_le_bytes()].concat())
+    }
+
+    /// The number of a row: bits that say which columns are NULL, the columns with 0 for NULL, and which of its equals it is.
+    pub(super) fn of_row<'v>(self, columns: impl Iterator<Item = &'v Option<i64>> + Clone, occurrence: u64) -> u64 {
+        let count = columns.clone().count();
+        let mut nulls = vec![0u64; count.div_ceil(64)];
+        for (place, _) in columns.clone().enumerate().filter(|(_, column)| column.is_none()) {
+            nulls[place / 64] |= 1 << (place % 64);
+        }
+        let numbers = columns.map(|column| column.unwrap_or(0).cast_unsigned());
+        let words: Vec<u64> = nulls.into_iter().chain(numbers).chain([occurrence]).collect();
+        self.hash(&words.into_iter().flat_map(u64::to_le_bytes).collect::<Vec<u8>>())
+    }
+
+    fn hash128(self, message: &[u8]) -> Self {
+        let state = absorb(self, [0, 0xee, 0, 0], message);
+        let first = finish(state, [0, 0, 0xee, 0], 4);
+        let second = finish(first, [0, 0xdd, 0, 0], 4);
+        Self([first, second].map(|[a, b, c, d]| a ^ b ^ c ^ d))
     }
 
     fn hash(self, message: &[u8]) -> u64 {
