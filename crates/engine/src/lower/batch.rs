@@ -5,12 +5,14 @@ use arrow::buffer::BooleanBuffer;
 use commun_domain::plan::Measured;
 
 use super::{Counted, Lowering, Slot};
-use crate::bound::{CELL_BITS, Flag, HEAD_WORDS, PLACE_FLAGS, Rows};
+use crate::bound::{CELL_BITS, Flag, Kept, PARTITION_BITS, Rows};
 use crate::eval::{Batch, Ints, both};
 use crate::read::{UnitKind, Units, ints};
 
 const UNIT: usize = 0;
 const PARTITION: usize = 1;
+
+const PARTITION_MASK: u64 = (1 << PARTITION_BITS) - 1;
 
 impl Lowering {
     /// Evaluates everything. The batch has the columns `needed`.
@@ -33,34 +35,30 @@ impl Lowering {
                 Some(value) => key.extend(&mut places, &batch.value(value)),
                 None => key.extend(&mut places, partitions),
             };
-            kept = both(kept.as_ref(), Some(&on_grid));
+            kept = both(kept.as_ref(), on_grid.as_ref());
         }
-        for (row, place) in places.iter_mut().enumerate() {
-            // NULL has the number 0 too.
-            *place |= u64::try_from(partitions.number(row)).unwrap_or(0) << CELL_BITS;
+        if partitions.one() != Some(0) {
+            // Of NULL, whose row is not kept, any bits do.
+            partitions.each_with(&mut places, |place, partition| *place |= (partition.cast_unsigned() & PARTITION_MASK) << CELL_BITS);
         }
 
         let conditions: Vec<BooleanBuffer> = self.conditions.iter().map(|condition| batch.condition(condition).yes).collect();
-        let measured: Vec<Ints> = self.measured.iter().map(|measured| value_of(&batch, measured)).collect();
+        let measured: Vec<Ints> = self.measured.iter().map(|measured| batch.value(&measured.value)).collect();
         let counts = |counted: &Counted| {
             let condition = counted.condition.map(|place| &conditions[place]);
             both(condition, counted.measured.and_then(|place| measured[place].valid()))
         };
         let words = self.words(places, rows, &measured, counts);
-        let kept = match kept {
-            Some(kept) => kept.set_indices_u32().collect(),
-            None => (0..u32::try_from(rows).unwrap_or(u32::MAX)).collect(),
-        };
-        Rows { kept, units, words }
+        Rows { kept: Kept::new(kept.as_ref(), rows), units, words }
     }
 
-    /// Places with flags, more flags, slots.
+    /// Places with flags and narrow values, more flags, values.
     fn words(&self, places: Vec<u64>, rows: usize, measured: &[Ints], counts: impl Fn(&Counted) -> Option<BooleanBuffer>) -> Vec<Vec<u64>> {
         let mut words = vec![places];
-        words.resize(1 + self.flags.len().saturating_sub(PLACE_FLAGS).div_ceil(64), vec![0; rows]);
+        // The unit, which comes first in a row, is no column here.
+        words.resize(self.row_words - 1, vec![0; rows]);
         for (number, counted) in self.flags.iter().enumerate() {
             let Flag::Bit { word, shift } = Flag::at(number) else { continue };
-            // The unit, which comes first in a row, is no column here.
             let column = &mut words[word - 1];
             match counts(counted) {
                 None => column.iter_mut().for_each(|word| *word |= 1 << shift),
@@ -71,42 +69,39 @@ impl Lowering {
                 }
             }
         }
-        debug_assert_eq!(words.len() + 1, HEAD_WORDS + self.flags.len().saturating_sub(PLACE_FLAGS).div_ceil(64));
-        for (counted, slot) in &self.slots {
+        for (counted, slot, field) in &self.slots {
             let Some(place) = counted.measured else { continue };
-            let (values, of) = (&measured[place], &self.measured[place]);
-            let word = |row: usize| match slot {
-                Slot::Value => values.number(row).cast_unsigned(),
-                Slot::Bin { bins_log2 } => bin(values.number(row), of, *bins_log2),
-            };
-            words.push(match counts(counted) {
-                None => (0..rows).map(word).collect(),
-                Some(counts) => {
-                    let mut column = vec![0; rows];
-                    for row in counts.set_indices() {
-                        column[row] = word(row);
-                    }
-                    column
+            let (values, of, column) = (&measured[place], &self.measured[place], &mut words[field.word - 1]);
+            let (lo, hi) = (of.lo, of.hi);
+            match (counts(counted), slot) {
+                (None, Slot::Value) => values.each_with(column, |word, value| *word |= field.bits(value.min(hi).max(lo))),
+                (None, Slot::Bin { bins_log2 }) => {
+                    values.each_with(column, |word, value| *word |= field.bits(bin(value.min(hi).max(lo), of, *bins_log2)));
                 }
-            });
+                (Some(counts), slot) => {
+                    for (row, word) in column.iter_mut().enumerate() {
+                        let value = values.number(row).min(hi).max(lo);
+                        *word |= field.bits(match slot {
+                            _ if !counts.value(row) => 0,
+                            Slot::Value => value,
+                            Slot::Bin { bins_log2 } => bin(value, of, *bins_log2),
+                        });
+                    }
+                }
+            }
         }
         words
     }
 }
 
-fn value_of(batch: &Batch<'_>, measured: &Measured) -> Ints {
-    let (lo, hi) = (measured.lo, measured.hi);
-    batch.value(&measured.value).map(|number| number.min(hi).max(lo))
-}
-
 /// `floor((x - lo) 2^bins_log2 / (hi - lo + 1))` for a value within its bounds.
 #[inline]
-fn bin(value: i64, measured: &Measured, bins_log2: u8) -> u64 {
+fn bin(value: i64, measured: &Measured, bins_log2: u8) -> i64 {
     let (above, range) = (value.abs_diff(measured.lo), measured.hi.abs_diff(measured.lo));
     if range < 1 << 46 {
-        return (above << bins_log2) / (range + 1);
+        return ((above << bins_log2) / (range + 1)).cast_signed();
     }
-    u64::try_from((u128::from(above) << bins_log2) / (u128::from(range) + 1)).unwrap_or(0)
+    i64::try_from((u128::from(above) << bins_log2) / (u128::from(range) + 1)).unwrap_or(0)
 }
 
 #[cfg(test)]

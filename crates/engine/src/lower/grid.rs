@@ -5,7 +5,7 @@ use commun_domain::plan::{Key, KeySource, PrivatePlan, Value};
 
 use super::fault;
 use crate::EngineError;
-use crate::eval::Ints;
+use crate::eval::{Ints, both};
 
 /// Widest range of declared values for which a table of places is made.
 const TABLE_SPAN: i128 = 1 << 21;
@@ -23,7 +23,7 @@ pub(super) struct GridKey {
 
 #[derive(Debug)]
 enum Places {
-    /// The value is the place.
+    /// The value is the place, if it is less than their number.
     Same,
     /// `table[value - first]`.
     Table { first: i64, table: Vec<u32> },
@@ -50,7 +50,9 @@ impl GridKey {
             return Err(fault(format!("the key {} has no values", key.name)));
         };
         let span = i128::from(last) - i128::from(first);
-        let places = if span < TABLE_SPAN {
+        let places = if values.iter().zip(0..).all(|(value, place)| *value == place) {
+            Places::Same
+        } else if span < TABLE_SPAN {
             let mut table = vec![OFF_GRID; usize::try_from(span).unwrap_or(0) + 1];
             for (value, place) in values.iter().zip(0..) {
                 if let Some(entry) = usize::try_from(value - first).ok().and_then(|at| table.get_mut(at)) {
@@ -64,18 +66,28 @@ impl GridKey {
         Ok(Self { value: Some(value.clone()), cardinality, places })
     }
 
-    /// Goes from cells of the keys before to cells with this one, row-major; returns which rows are on the grid.
-    pub(super) fn extend(&self, cells: &mut [u64], values: &Ints) -> BooleanBuffer {
-        let cardinality = u64::from(self.cardinality);
-        let on_grid = BooleanBuffer::collect_bool(cells.len(), |row| {
-            let place = self.place(values.number(row));
-            cells[row] = cells[row] * cardinality + u64::from(if place == OFF_GRID { 0 } else { place });
-            place != OFF_GRID
+    /// Goes from cells of the keys before to cells with this one, row-major; returns which rows are on the grid, `None` for all.
+    pub(super) fn extend(&self, cells: &mut [u64], values: &Ints) -> Option<BooleanBuffer> {
+        let all = match &self.places {
+            Places::Same => self.extend_by(cells, values, |value| u32::try_from(value).unwrap_or(OFF_GRID)),
+            _ => self.extend_by(cells, values, |value| self.place(value)),
+        };
+        let cardinality = self.cardinality;
+        let on_grid = (!all).then(|| values.test(cells.len(), |value| self.place(value) < cardinality));
+        both(on_grid.as_ref(), values.valid())
+    }
+
+    /// Returns whether all rows are on the grid.
+    fn extend_by(&self, cells: &mut [u64], values: &Ints, place: impl Fn(i64) -> u32) -> bool {
+        let (cardinality, mut all) = (self.cardinality, true);
+        values.each_with(cells, |cell, value| {
+            let place = place(value);
+            let on_grid = place < cardinality;
+            all &= on_grid;
+            // The grid has at most a million cells.
+            *cell = cell.wrapping_mul(u64::from(cardinality)).wrapping_add(u64::from(if on_grid { place } else { 0 }));
         });
-        match values.valid() {
-            Some(valid) => &on_grid & valid,
-            None => on_grid,
-        }
+        all
     }
 
     #[inline]

@@ -16,7 +16,7 @@ use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
 use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Float64Type, Int64Type, UInt64Type};
 use commun_domain::contract::{CodeList, ColumnType};
 
-use crate::eval::Ints;
+use crate::eval::{Ints, within};
 
 pub(crate) use codes::Codes;
 pub(crate) use text::Texts;
@@ -140,6 +140,9 @@ fn numbers(array: &ArrayRef, lo: i64, hi: i64, scale: u8) -> Ints {
         data_type if data_type.is_integer() && *data_type != DataType::UInt64 => {
             let array = cast_or_null(array, &DataType::Int64);
             let integers: &Int64Array = array.as_primitive();
+            if scale == 0 && lo <= hi {
+                return Ints::of_buffer(within(integers.values(), lo, hi), validity(integers));
+            }
             // Saturation at 64 bits lies outside [lo, hi], as does what it stands for.
             let power = 10i64.checked_pow(u32::from(scale)).unwrap_or(i64::MAX);
             let numbers = integers.values().iter().map(|integer| clamped(integer.saturating_mul(power))).collect();
