@@ -35,11 +35,11 @@ impl Beyonds {
     }
 
     /// A person with its groups. `None` beyond 2^32 persons, which no memory holds.
-    pub(super) fn add(&mut self, key: Key, cells: &[u32]) -> Option<u32> {
+    pub(super) fn add(&mut self, key: Key, cells: impl Iterator<Item = u32>) -> Option<u32> {
         let (number, start) = (u32::try_from(self.persons.len()).ok()?, self.groups.len());
-        self.groups.extend(cells.iter().map(|cell| (key.group(*cell), *cell)));
+        self.groups.extend(cells.map(|cell| (key.group(cell), cell)));
         let (greatest, group) = greatest(&self.groups[start..]);
-        self.persons.push(Beyond { key, greatest, group, start, groups: u32::try_from(cells.len()).ok()? });
+        self.persons.push(Beyond { key, greatest, group, start, groups: u32::try_from(self.groups.len() - start).ok()? });
         Some(number)
     }
 

@@ -222,14 +222,17 @@ impl Totals {
         Self { outputs: shape.outputs.iter().map(|output| vec![0; shape.cells * width(output)]).collect() }
     }
 
-    /// Adds what a group contributes, but for histograms.
+    /// Adds what groups contribute, but for histograms: one output after the other.
     #[inline]
-    pub(crate) fn add(&mut self, shape: &Shape, cell: u32, sums: &[u64]) {
+    pub(crate) fn add_all<'a>(&mut self, shape: &Shape, groups: impl Iterator<Item = (u32, &'a [u64])> + Clone) {
         for (output, contribution) in self.outputs.iter_mut().zip(&shape.outputs) {
-            if let Some(total) = output.get_mut(cell as usize)
-                && !matches!(contribution, Contribution::Histogram { .. })
-            {
-                *total = total.saturating_add(contribution.of(sums));
+            let groups = groups.clone();
+            // The usual ones have a loop of their own, in which the kind of contribution is known.
+            match *contribution {
+                Contribution::Histogram { .. } => {}
+                Contribution::Rows { count, most } => add_each(output, groups, Contribution::Rows { count, most }),
+                Contribution::Sum { sum, least, most } => add_each(output, groups, Contribution::Sum { sum, least, most }),
+                other => add_each(output, groups, other),
             }
         }
     }
@@ -253,6 +256,15 @@ impl Totals {
             }
         }
     }
+}
+
+#[inline]
+fn add_each<'a>(output: &mut [i128], groups: impl Iterator<Item = (u32, &'a [u64])>, contribution: Contribution) {
+    groups.for_each(|(cell, sums)| {
+        if let Some(total) = output.get_mut(cell as usize) {
+            *total = total.saturating_add(contribution.of(sums));
+        }
+    });
 }
 
 /// Adds the values of a histogram that count, each in the nodes from its leaf to the root.

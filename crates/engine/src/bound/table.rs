@@ -38,6 +38,9 @@ const CHAINED: u64 = u64::MAX;
 /// Rows whose persons are looked for before the first of them is added, so that one look does not wait for the other.
 const AHEAD: usize = 128;
 
+/// Blocks that are totalled for one output after the other.
+const TOTALLED: usize = 64;
+
 /// A group: its block and its place in that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Group {
@@ -279,15 +282,19 @@ impl Table {
         let shape = SharedShape::clone(&self.shape);
         if shape.bin_lanes.is_empty() {
             // Whose a group is makes no difference.
-            for block in self.blocks.chunks_exact(self.stride) {
-                let sums = block[self.sums_at..].chunks_exact(self.sum_words);
-                let cells = (0..self.places).map(|place| half(&block[self.cells_at..], place));
-                cells.zip(sums).take_while(|(cell, _)| *cell != NONE).for_each(|(cell, sums)| totals.add(&shape, cell, sums));
+            let (places, cells_at, sums_at, sum_words) = (self.places, self.cells_at, self.sums_at, self.sum_words);
+            for blocks in self.blocks.chunks(TOTALLED * self.stride) {
+                let groups = blocks.chunks_exact(self.stride).flat_map(|block| {
+                    let cells = (0..places).map(move |place| half(&block[cells_at..], place));
+                    cells.zip(block[sums_at..].chunks_exact(sum_words)).take_while(|(cell, _)| *cell != NONE)
+                });
+                totals.add_all(&shape, groups);
             }
             return;
         }
         let Ok(()) = self.each_group(|table, person, group| {
-            totals.add(&shape, table.cell(group), table.sums_of(group));
+            let cell = table.cell(group);
+            totals.add_all(&shape, std::iter::once((cell, &*table.sums_of(group))));
             // Outside of the table meanwhile, as the key of the person is made from it.
             let mut bins: Vec<Bins> = table.bins_of(group).iter_mut().map(std::mem::take).collect();
             let (unit, partition) = table.who(person);
@@ -437,11 +444,14 @@ impl Table {
     fn go_beyond(&mut self, person: u32) -> Option<u32> {
         let (unit, partition) = self.who(person);
         let key = self.shape.person_key(self.kind, unit, self.text(person), partition);
-        let (places, most) = (self.places, self.shape.max_groups as usize);
-        let blocks = std::iter::successors(Some(person), |block| Some(self.next(*block)).filter(|next| *next != NONE));
-        let cells = blocks.flat_map(|block| (0..places).map(move |place| Group { block, place })).map(|group| self.cell(group));
-        let cells: Vec<u32> = cells.take(most).collect();
-        self.beyonds.add(key, &cells)
+        // Apart for a moment, as the cells stand in the table.
+        let mut beyonds = std::mem::take(&mut self.beyonds);
+        let (table, places, most) = (&*self, self.places, self.shape.max_groups as usize);
+        let blocks = std::iter::successors(Some(person), |block| Some(table.next(*block)).filter(|next| *next != NONE));
+        let cells = blocks.flat_map(|block| (0..places).map(move |place| table.cell(Group { block, place }))).take(most);
+        let number = beyonds.add(key, cells);
+        self.beyonds = beyonds;
+        number
     }
 
     /// Unit and partition of a person.

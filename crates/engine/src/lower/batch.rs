@@ -1,13 +1,15 @@
 //! A batch of rows through a lowered plan: what is left are the rows that count, each with its unit, its place and its values.
 
-use arrow::array::RecordBatch;
+use std::cell::OnceCell;
+
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use commun_domain::plan::Measured;
+use commun_domain::plan::{Measured, Value};
 
 use super::{Counted, Lowering, Slot};
 use crate::bound::{CELL_BITS, Flag, Kept, PARTITION_BITS, Rows};
 use crate::eval::{Batch, Ints, both};
-use crate::read::{UnitKind, Units, ints};
+use crate::read::{Reading, UnitKind, Units, ints, plain_codes, plain_integers};
 
 const UNIT: usize = 0;
 const PARTITION: usize = 1;
@@ -19,12 +21,14 @@ impl Lowering {
     pub(crate) fn rows(&self, batch: &RecordBatch, kind: UnitKind) -> Rows {
         let rows = batch.num_rows();
         let units = Units::read(batch.column(UNIT), kind);
-        let columns: Vec<Ints> =
-            self.needed.iter().zip(batch.columns()).skip(1).map(|(needed, array)| ints(array, &needed.reading)).collect();
-        let named = |name: &str| self.needed[1..].iter().position(|needed| needed.name == name).map(|place| columns[place].clone());
+        // Only what expressions name is read as a column of integers; the usual keys and values go straight to their rows.
+        let columns: Vec<OnceCell<Ints>> = self.needed.iter().map(|_| OnceCell::new()).collect();
+        let arrays = batch.columns();
+        let column = |place: usize| columns[place].get_or_init(|| ints(&arrays[place], &self.needed[place].reading));
+        let named = |name: &str| self.place_of(name).map(|place| column(place).clone());
         let batch = Batch { rows, columns: &named };
 
-        let partitions = &columns[PARTITION - 1];
+        let partitions = column(PARTITION);
         let mut kept = both(units.known().as_ref(), partitions.valid());
         if let Some(filter) = &self.filter {
             kept = both(kept.as_ref(), Some(&batch.condition(filter).yes));
@@ -32,7 +36,10 @@ impl Lowering {
         let mut places = vec![0u64; rows];
         for key in &self.keys {
             let on_grid = match &key.value {
-                Some(value) => key.extend(&mut places, &batch.value(value)),
+                Some(value) => self
+                    .plain(value, arrays, plain_codes)
+                    .and_then(|(codes, texts)| key.extend_codes(&mut places, codes, texts))
+                    .unwrap_or_else(|| key.extend(&mut places, &batch.value(value))),
                 None => key.extend(&mut places, partitions),
             };
             kept = both(kept.as_ref(), on_grid.as_ref());
@@ -43,7 +50,11 @@ impl Lowering {
         }
 
         let conditions: Vec<BooleanBuffer> = self.conditions.iter().map(|condition| batch.condition(condition).yes).collect();
-        let measured: Vec<Ints> = self.measured.iter().map(|measured| batch.value(&measured.value)).collect();
+        let measured = |measured: &Measured| match self.plain(&measured.value, arrays, plain_integers) {
+            Some((integers, lo, hi)) => Values::Plain { integers, lo, hi },
+            None => Values::Read(batch.value(&measured.value)),
+        };
+        let measured: Vec<Values<'_>> = self.measured.iter().map(measured).collect();
         let counts = |counted: &Counted| {
             let condition = counted.condition.map(|place| &conditions[place]);
             both(condition, counted.measured.and_then(|place| measured[place].valid()))
@@ -52,8 +63,25 @@ impl Lowering {
         Rows { kept: Kept::new(kept.as_ref(), rows), units, words }
     }
 
+    fn place_of(&self, name: &str) -> Option<usize> {
+        self.needed[1..].iter().position(|needed| needed.name == name).map(|place| place + 1)
+    }
+
+    /// What `of` makes of the column that a value is, if it is one.
+    fn plain<'a, T>(&'a self, value: &Value, arrays: &'a [ArrayRef], of: fn(&'a ArrayRef, &'a Reading) -> Option<T>) -> Option<T> {
+        let Value::Column(name) = value else { return None };
+        let place = self.place_of(name)?;
+        of(&arrays[place], &self.needed[place].reading)
+    }
+
     /// Places with flags and narrow values, more flags, values.
-    fn words(&self, places: Vec<u64>, rows: usize, measured: &[Ints], counts: impl Fn(&Counted) -> Option<BooleanBuffer>) -> Vec<Vec<u64>> {
+    fn words(
+        &self,
+        places: Vec<u64>,
+        rows: usize,
+        measured: &[Values<'_>],
+        counts: impl Fn(&Counted) -> Option<BooleanBuffer>,
+    ) -> Vec<Vec<u64>> {
         let mut words = vec![places];
         // The unit, which comes first in a row, is no column here.
         words.resize(self.row_words - 1, vec![0; rows]);
@@ -94,6 +122,43 @@ impl Lowering {
     }
 }
 
+/// Values of a batch that are added up, before the bounds of the output.
+enum Values<'a> {
+    /// A column as it is, none of it NULL, before the bounds of the data contract.
+    Plain {
+        integers: &'a [i64],
+        lo: i64,
+        hi: i64,
+    },
+    Read(Ints),
+}
+
+impl Values<'_> {
+    fn valid(&self) -> Option<&BooleanBuffer> {
+        match self {
+            Self::Plain { .. } => None,
+            Self::Read(ints) => ints.valid(),
+        }
+    }
+
+    fn number(&self, row: usize) -> i64 {
+        match self {
+            Self::Plain { integers, lo, hi } => integers[row].min(*hi).max(*lo),
+            Self::Read(ints) => ints.number(row),
+        }
+    }
+
+    /// Changes each item by the number of its row.
+    fn each_with(&self, items: &mut [u64], mut f: impl FnMut(&mut u64, i64)) {
+        match self {
+            Self::Plain { integers, lo, hi } => {
+                items.iter_mut().zip(*integers).for_each(|(item, integer)| f(item, (*integer).min(*hi).max(*lo)));
+            }
+            Self::Read(ints) => ints.each_with(items, f),
+        }
+    }
+}
+
 /// `floor((x - lo) 2^bins_log2 / (hi - lo + 1))` for a value within its bounds.
 #[inline]
 fn bin(value: i64, measured: &Measured, bins_log2: u8) -> i64 {
@@ -106,8 +171,6 @@ fn bin(value: i64, measured: &Measured, bins_log2: u8) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use commun_domain::plan::Value;
-
     use super::*;
 
     #[test]

@@ -1,11 +1,13 @@
 //! From a key's value to its place in the grid.
 
+use arrow::array::StringViewArray;
 use arrow::buffer::BooleanBuffer;
 use commun_domain::plan::{Key, KeySource, PrivatePlan, Value};
 
 use super::fault;
 use crate::EngineError;
 use crate::eval::{Ints, both};
+use crate::read::Codes;
 
 /// Widest range of declared values for which a table of places is made.
 const TABLE_SPAN: i128 = 1 << 21;
@@ -77,17 +79,35 @@ impl GridKey {
         both(on_grid.as_ref(), values.valid())
     }
 
+    /// The same for a column of codes, if a code's place is that in the grid. `None`: it is not.
+    pub(super) fn extend_codes(&self, cells: &mut [u64], codes: &Codes, texts: &StringViewArray) -> Option<Option<BooleanBuffer>> {
+        if !matches!(self.places, Places::Same) {
+            return None;
+        }
+        let mut all = true;
+        codes.each(texts, cells, |cell, place| all &= self.step(cell, place));
+        if all {
+            return Some(None);
+        }
+        let mut on_grid = vec![false; cells.len()];
+        codes.each(texts, &mut on_grid, |on_grid, place| *on_grid = place < self.cardinality);
+        Some(Some(BooleanBuffer::from(on_grid)))
+    }
+
     /// Returns whether all rows are on the grid.
     fn extend_by(&self, cells: &mut [u64], values: &Ints, place: impl Fn(i64) -> u32) -> bool {
-        let (cardinality, mut all) = (self.cardinality, true);
-        values.each_with(cells, |cell, value| {
-            let place = place(value);
-            let on_grid = place < cardinality;
-            all &= on_grid;
-            // The grid has at most a million cells.
-            *cell = cell.wrapping_mul(u64::from(cardinality)).wrapping_add(u64::from(if on_grid { place } else { 0 }));
-        });
+        let mut all = true;
+        values.each_with(cells, |cell, value| all &= self.step(cell, place(value)));
         all
+    }
+
+    /// From the cell of the keys before to that with this one. Returns whether it is on the grid.
+    #[inline]
+    fn step(&self, cell: &mut u64, place: u32) -> bool {
+        let on_grid = place < self.cardinality;
+        // The grid has at most a million cells.
+        *cell = cell.wrapping_mul(u64::from(self.cardinality)).wrapping_add(u64::from(if on_grid { place } else { 0 }));
+        on_grid
     }
 
     #[inline]

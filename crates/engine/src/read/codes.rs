@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::Array;
+use arrow::array::{Array, StringViewArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 
 use super::Texts;
@@ -65,7 +65,7 @@ impl Codes {
     pub(crate) fn place(&self, text: &str) -> Option<i64> {
         let place = match inline(text.as_bytes()) {
             Some(key) => self.0.slots[self.0.slot(key)],
-            None => self.0.long.get(text).copied().unwrap_or(FREE),
+            None => self.long(text),
         };
         (place != FREE).then(|| i64::from(place))
     }
@@ -85,20 +85,32 @@ impl Codes {
             return both(Some(&equal), known).map_or_else(|| Ints::constant(0), |valid| Ints::constant_where(0, valid));
         }
         // Two loops without a branch on validity: places, with -1 for a stranger, and then which are none.
-        let place = |(row, view): (usize, &u128)| {
-            // The lowest 32 bits are the length.
-            if *view & 0xFFFF_FFFF > INLINE_BYTES as u128 {
-                return if array.is_valid(row) { self.place(array.value(row)).unwrap_or(-1) } else { -1 };
-            }
-            let place = self.0.slots[self.0.slot(*view)];
-            if place == FREE { -1 } else { i64::from(place) }
-        };
-        let places: Vec<i64> = views.iter().enumerate().map(place).collect();
+        let mut places = vec![0; views.len()];
+        self.each(array, &mut places, |to, place| *to = if place == FREE { -1 } else { i64::from(place) });
         if places.iter().fold(0, |least, place| least.min(*place)) >= 0 {
             return Ints::new(places, known.cloned());
         }
         let found = BooleanBuffer::collect_bool(places.len(), |row| places[row] >= 0);
         Ints::new(places, both(Some(&found), known))
+    }
+
+    /// Calls `take` with each item and the place of its row's text, `u32::MAX` for a stranger, and anything for NULL.
+    #[inline]
+    pub(crate) fn each<T>(&self, texts: &StringViewArray, items: &mut [T], mut take: impl FnMut(&mut T, u32)) {
+        for (row, (view, item)) in texts.views().iter().zip(items).enumerate() {
+            // The lowest 32 bits are the length.
+            let place = if *view & 0xFFFF_FFFF > INLINE_BYTES as u128 {
+                if texts.is_valid(row) { self.long(texts.value(row)) } else { FREE }
+            } else {
+                self.0.slots[self.0.slot(*view)]
+            };
+            take(item, place);
+        }
+    }
+
+    #[cold]
+    fn long(&self, text: &str) -> u32 {
+        self.0.long.get(text).copied().unwrap_or(FREE)
     }
 }
 
@@ -133,7 +145,7 @@ fn inline(text: &[u8]) -> Option<u128> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, LargeStringArray, StringArray, StringViewArray};
+    use arrow::array::{ArrayRef, LargeStringArray, StringArray};
 
     use super::*;
 
