@@ -22,7 +22,7 @@ use crate::read::UnitKind;
 pub(super) const PARTS: usize = 256;
 
 /// Words of a chunk when memory is plentiful.
-const CHUNK_WORDS: usize = 1024;
+const CHUNK_WORDS: usize = 4 * 1024;
 
 /// Words of the smallest chunk.
 const LEAST_CHUNK_WORDS: usize = 64;

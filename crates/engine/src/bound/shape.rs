@@ -222,17 +222,27 @@ impl Totals {
         Self { outputs: shape.outputs.iter().map(|output| vec![0; shape.cells * width(output)]).collect() }
     }
 
-    /// Adds what groups contribute, but for histograms: one output after the other.
-    #[inline]
-    pub(crate) fn add_all<'a>(&mut self, shape: &Shape, groups: impl Iterator<Item = (u32, &'a [u64])> + Clone) {
+    /// Adds what a group contributes, but for histograms.
+    pub(crate) fn add(&mut self, shape: &Shape, cell: u32, sums: &[u64]) {
         for (output, contribution) in self.outputs.iter_mut().zip(&shape.outputs) {
-            let groups = groups.clone();
+            if let Some(total) = output.get_mut(cell as usize)
+                && !matches!(contribution, Contribution::Histogram { .. })
+            {
+                *total = total.saturating_add(contribution.of(sums));
+            }
+        }
+    }
+
+    /// The same for many groups: one output after the other.
+    #[inline]
+    pub(crate) fn add_all(&mut self, shape: &Shape, groups: Groups<'_>) {
+        for (output, contribution) in self.outputs.iter_mut().zip(&shape.outputs) {
             // The usual ones have a loop of their own, in which the kind of contribution is known.
             match *contribution {
                 Contribution::Histogram { .. } => {}
-                Contribution::Rows { count, most } => add_each(output, groups, Contribution::Rows { count, most }),
-                Contribution::Sum { sum, least, most } => add_each(output, groups, Contribution::Sum { sum, least, most }),
-                other => add_each(output, groups, other),
+                Contribution::Rows { count, most } => groups.add(output, Contribution::Rows { count, most }),
+                Contribution::Sum { sum, least, most } => groups.add(output, Contribution::Sum { sum, least, most }),
+                other => groups.add(output, other),
             }
         }
     }
@@ -258,13 +268,35 @@ impl Totals {
     }
 }
 
-#[inline]
-fn add_each<'a>(output: &mut [i128], groups: impl Iterator<Item = (u32, &'a [u64])>, contribution: Contribution) {
-    groups.for_each(|(cell, sums)| {
-        if let Some(total) = output.get_mut(cell as usize) {
-            *total = total.saturating_add(contribution.of(sums));
+/// Groups of a table: blocks of `stride` words with cells, two a word, up to the first that is `NO_CELL`, and sums.
+#[derive(Clone, Copy)]
+pub(crate) struct Groups<'a> {
+    pub(crate) blocks: &'a [u64],
+    pub(crate) stride: usize,
+    pub(crate) cells_at: usize,
+    pub(crate) sums_at: usize,
+    pub(crate) sum_words: usize,
+}
+
+/// No cell.
+pub(crate) const NO_CELL: u32 = u32::MAX;
+
+impl Groups<'_> {
+    /// Adds what they contribute to the totals of an output.
+    #[inline]
+    fn add(self, output: &mut [i128], contribution: Contribution) {
+        for block in self.blocks.chunks_exact(self.stride) {
+            let cells = block[self.cells_at..].iter().flat_map(|word| [*word & u64::from(u32::MAX), *word >> 32]);
+            for (cell, sums) in cells.zip(block[self.sums_at..].chunks_exact(self.sum_words)) {
+                if cell == u64::from(NO_CELL) {
+                    break;
+                }
+                if let Some(total) = usize::try_from(cell).ok().and_then(|cell| output.get_mut(cell)) {
+                    *total = total.saturating_add(contribution.of(sums));
+                }
+            }
         }
-    });
+    }
 }
 
 /// Adds the values of a histogram that count, each in the nodes from its leaf to the root.

@@ -13,11 +13,11 @@ use std::convert::Infallible;
 use super::beyond::Beyonds;
 use super::bins::Bins;
 use super::hash::Hasher;
-use super::shape::{Adding, CELL_BITS, SharedShape, Totals, cell_of, partition_of, text_words};
+use super::shape::{Adding, CELL_BITS, Groups, NO_CELL, SharedShape, Totals, cell_of, partition_of, text_words};
 use crate::read::UnitKind;
 
 /// No block, no text, no group.
-pub(super) const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = NO_CELL;
 
 /// A table begins with so many entries for persons, and has at least so many for each of them, so that nearly everybody is found at once.
 const FIRST_SLOTS: usize = 64;
@@ -282,19 +282,15 @@ impl Table {
         let shape = SharedShape::clone(&self.shape);
         if shape.bin_lanes.is_empty() {
             // Whose a group is makes no difference.
-            let (places, cells_at, sums_at, sum_words) = (self.places, self.cells_at, self.sums_at, self.sum_words);
-            for blocks in self.blocks.chunks(TOTALLED * self.stride) {
-                let groups = blocks.chunks_exact(self.stride).flat_map(|block| {
-                    let cells = (0..places).map(move |place| half(&block[cells_at..], place));
-                    cells.zip(block[sums_at..].chunks_exact(sum_words)).take_while(|(cell, _)| *cell != NONE)
-                });
-                totals.add_all(&shape, groups);
+            let Self { stride, cells_at, sums_at, sum_words, .. } = *self;
+            for blocks in self.blocks.chunks(TOTALLED * stride) {
+                totals.add_all(&shape, Groups { blocks, stride, cells_at, sums_at, sum_words });
             }
             return;
         }
         let Ok(()) = self.each_group(|table, person, group| {
             let cell = table.cell(group);
-            totals.add_all(&shape, std::iter::once((cell, &*table.sums_of(group))));
+            totals.add(&shape, cell, table.sums_of(group));
             // Outside of the table meanwhile, as the key of the person is made from it.
             let mut bins: Vec<Bins> = table.bins_of(group).iter_mut().map(std::mem::take).collect();
             let (unit, partition) = table.who(person);
