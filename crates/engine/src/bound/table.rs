@@ -8,6 +8,9 @@
 //! Persons are compared by their full id; a hash only says where to look. A person's first groups stand beside its id, in one block of memory; further
 //! groups in blocks that are chained to it.
 
+mod quick;
+mod words;
+
 use std::convert::Infallible;
 
 use super::beyond::Beyonds;
@@ -15,6 +18,8 @@ use super::bins::Bins;
 use super::hash::Hasher;
 use super::shape::{Adding, CELL_BITS, Groups, NO_CELL, SharedShape, Totals, cell_of, partition_of, text_words};
 use crate::read::UnitKind;
+
+use words::{add_counted, half, high, join, low, place_of, set_half};
 
 /// No block, no text, no group.
 pub(super) const NONE: u32 = NO_CELL;
@@ -34,9 +39,6 @@ const MOST_PLACES: usize = 4;
 
 /// The second word of a block that is chained to another.
 const CHAINED: u64 = u64::MAX;
-
-/// Rows whose persons are looked for before the first of them is added, so that one look does not wait for the other.
-const AHEAD: usize = 128;
 
 /// Blocks that are totalled for one output after the other.
 const TOTALLED: usize = 64;
@@ -127,93 +129,6 @@ impl Table {
         self.bin_bytes = 0;
         self.texts.clear();
         self.beyonds.clear();
-    }
-
-    /// Adds rows whose units are integers, one behind the other, which `shape` describes.
-    pub(crate) fn add_rows(&mut self, rows: &[u64]) {
-        let words = self.shape.row_words;
-        if !self.is_quick() {
-            rows.chunks_exact(words).for_each(|row| self.add_row(row, &[]));
-            return;
-        }
-        let mut persons = [0; AHEAD];
-        for rows in rows.chunks(AHEAD * words) {
-            for (row, person) in rows.chunks_exact(words).zip(&mut persons) {
-                *person = self.person(row[0], partition_of(row[1]), &[]);
-            }
-            self.add_quickly(rows, |number| persons[number]);
-        }
-    }
-
-    /// Adds rows of a person whose place is known.
-    pub(crate) fn add_rows_of(&mut self, person: u32, rows: &[u64]) {
-        if self.is_quick() {
-            self.add_quickly(rows, |_| person);
-        } else {
-            rows.chunks_exact(self.shape.row_words).for_each(|row| self.add_row_of(person, row));
-        }
-    }
-
-    /// Whether blocks have a form for which there is a loop of its own.
-    fn is_quick(&self) -> bool {
-        self.simple && self.adding != Adding::Lanes
-    }
-
-    /// Adds rows whose persons are known: the usual sums in blocks whose sizes the compiler knows.
-    #[inline]
-    fn add_quickly(&mut self, rows: &[u64], person: impl Fn(usize) -> u32) {
-        let count = |sums: &mut [u64], _: &[u64]| {
-            if let [count] = sums {
-                *count = count.saturating_add(1);
-            }
-        };
-        match (self.adding, self.places) {
-            (Adding::Count, 1) => self.add_with::<1, 1, 4>(rows, person, count),
-            (Adding::Count, 2) => self.add_with::<2, 1, 5>(rows, person, count),
-            (Adding::Count, 3) => self.add_with::<3, 1, 7>(rows, person, count),
-            (Adding::Count, _) => self.add_with::<4, 1, 8>(rows, person, count),
-            (Adding::CountAndSum(value), places) => {
-                let count_and_sum = |sums: &mut [u64], row: &[u64]| {
-                    if let [count, low, high] = sums {
-                        add_counted(count, low, high, value.of(row));
-                    }
-                };
-                match places {
-                    1 => self.add_with::<1, 3, 6>(rows, person, count_and_sum),
-                    2 => self.add_with::<2, 3, 9>(rows, person, count_and_sum),
-                    3 => self.add_with::<3, 3, 13>(rows, person, count_and_sum),
-                    _ => self.add_with::<4, 3, 16>(rows, person, count_and_sum),
-                }
-            }
-            (Adding::Lanes, _) => {}
-        }
-    }
-
-    /// Adds rows to blocks without links, of so many groups, words of sums, and words in all.
-    #[inline]
-    fn add_with<const PLACES: usize, const SUMS: usize, const STRIDE: usize>(
-        &mut self,
-        rows: &[u64],
-        person: impl Fn(usize) -> u32,
-        add: impl Fn(&mut [u64], &[u64]),
-    ) {
-        let sums_at = const { HEAD + PLACES.div_ceil(2) };
-        const { assert!(HEAD + PLACES.div_ceil(2) + PLACES * SUMS == STRIDE) };
-        for (number, row) in rows.chunks_exact(self.shape.row_words).enumerate() {
-            let (person, cell) = (person(number), cell_of(row[1]));
-            let (blocks, _) = self.blocks.as_chunks_mut::<STRIDE>();
-            let block = &mut blocks[person as usize];
-            let place = place_of::<PLACES>(&block[HEAD..sums_at], cell).or_else(|| {
-                let free = place_of::<PLACES>(&block[HEAD..sums_at], NONE)?;
-                set_half(&mut block[HEAD..sums_at], free, cell);
-                Some(free)
-            });
-            if let Some(place) = place {
-                add(&mut block[sums_at + place * SUMS..][..SUMS], row);
-            } else if let Some(group) = self.replace(person, cell) {
-                add(self.sums_of(group), row);
-            }
-        }
     }
 
     /// Adds a row, which `shape` describes; `text` is its unit's length in bytes and its bytes in words, empty for integers.
@@ -534,54 +449,10 @@ impl Table {
     }
 }
 
-/// Counts a row and adds its value to a sum of two words.
-#[inline]
-fn add_counted(count: &mut u64, low: &mut u64, high: &mut u64, value: i64) {
-    *count = count.saturating_add(1);
-    let (sum, carry) = low.overflowing_add(value.cast_unsigned());
-    *low = sum;
-    *high = high.wrapping_add((value >> 63).cast_unsigned()).wrapping_add(u64::from(carry));
-}
-
-/// The place of a cell among those of a block, all looked at without a branch.
-#[inline]
-fn place_of<const PLACES: usize>(cells: &[u64], cell: u32) -> Option<usize> {
-    let cells = &cells[..PLACES.div_ceil(2)];
-    let found = (0..PLACES).fold(0u32, |found, place| found | u32::from(half(cells, place) == cell) << place);
-    (found != 0).then(|| found.trailing_zeros() as usize)
-}
-
-/// One of the halves of words.
-#[inline]
-fn half(words: &[u64], place: usize) -> u32 {
-    if place.is_multiple_of(2) { low(words[place / 2]) } else { high(words[place / 2]) }
-}
-
-#[inline]
-fn set_half(words: &mut [u64], place: usize, value: u32) {
-    let word = &mut words[place / 2];
-    *word = if place.is_multiple_of(2) { join(value, high(*word)) } else { join(low(*word), value) };
-}
-
 /// Where to look first: the lowest bits, as the highest ones choose the part of the data that the table holds.
 #[inline]
 fn place_in(hash: u64, mask: usize) -> usize {
     usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0) & mask
-}
-
-#[inline]
-fn join(low: u32, high: u32) -> u64 {
-    u64::from(high) << 32 | u64::from(low)
-}
-
-#[inline]
-fn low(word: u64) -> u32 {
-    u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0)
-}
-
-#[inline]
-fn high(word: u64) -> u32 {
-    u32::try_from(word >> 32).unwrap_or(0)
 }
 
 #[inline]

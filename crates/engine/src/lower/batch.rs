@@ -36,11 +36,11 @@ impl Lowering {
         let mut places = vec![0u64; rows];
         for key in &self.keys {
             let on_grid = match &key.value {
-                Some(value) => self
-                    .plain(value, arrays, plain_codes)
-                    .and_then(|(codes, texts)| key.extend_codes(&mut places, codes, texts))
-                    .unwrap_or_else(|| key.extend(&mut places, &batch.value(value))),
                 None => key.extend(&mut places, partitions),
+                Some(value) => match self.plain(value, arrays, plain_codes).filter(|_| key.is_code()) {
+                    Some((codes, texts)) => key.extend_codes(&mut places, codes, texts),
+                    None => key.extend(&mut places, &batch.value(value)),
+                },
             };
             kept = both(kept.as_ref(), on_grid.as_ref());
         }

@@ -79,19 +79,21 @@ impl GridKey {
         both(on_grid.as_ref(), values.valid())
     }
 
-    /// The same for a column of codes, if a code's place is that in the grid. `None`: it is not.
-    pub(super) fn extend_codes(&self, cells: &mut [u64], codes: &Codes, texts: &StringViewArray) -> Option<Option<BooleanBuffer>> {
-        if !matches!(self.places, Places::Same) {
-            return None;
-        }
+    /// Whether a code's place in its list is that in the grid.
+    pub(super) fn is_code(&self) -> bool {
+        matches!(self.places, Places::Same)
+    }
+
+    /// [`GridKey::extend`] for a column of codes, if [`GridKey::is_code`].
+    pub(super) fn extend_codes(&self, cells: &mut [u64], codes: &Codes, texts: &StringViewArray) -> Option<BooleanBuffer> {
         let mut all = true;
         codes.each(texts, cells, |cell, place| all &= self.step(cell, place));
         if all {
-            return Some(None);
+            return None;
         }
         let mut on_grid = vec![false; cells.len()];
         codes.each(texts, &mut on_grid, |on_grid, place| *on_grid = place < self.cardinality);
-        Some(Some(BooleanBuffer::from(on_grid)))
+        Some(BooleanBuffer::from(on_grid))
     }
 
     /// Returns whether all rows are on the grid.

@@ -78,7 +78,7 @@ impl Codes {
         let (views, known) = (array.views(), array.nulls().map(NullBuffer::inner));
         if let Some(only) = self.0.only {
             // A list of one code is what a question about one month has; mostly every row is of it.
-            if known.is_none() && views.iter().fold(true, |all, view| all & (*view == only)) {
+            if known.is_none() && views.iter().all(|view| *view == only) {
                 return Ints::constant(0);
             }
             let equal = BooleanBuffer::collect_bool(views.len(), |row| views[row] == only);
