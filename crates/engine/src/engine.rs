@@ -23,7 +23,7 @@ use crate::error::EngineError;
 use crate::lower::{Lowering, Needed};
 use crate::physical::{self, BoundExec};
 use crate::read::{Reading, UnitKind, readable};
-use crate::work::{Outcome, Work};
+use crate::work::{Outcome, Times, Work};
 use crate::{source, total};
 
 /// Exact totals in native units. Neither printable nor serialisable: they must not leave the process.
@@ -111,8 +111,18 @@ impl DataFusionEngine {
         self
     }
 
-    /// The cells, and how often the data were read for them.
-    async fn run(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<(Cells, u32), EngineError> {
+    /// [`Engine::evaluate`], and where the time went. For benchmarks.
+    pub async fn evaluate_timed(
+        &self,
+        plan: &PrivatePlan,
+        query_id: &QueryId,
+        contract: &DataContract,
+    ) -> Result<(Cells, Times), EngineError> {
+        self.run(plan, query_id, contract).await.map(|(cells, _, times)| (cells, times))
+    }
+
+    /// The cells, how often the data were read for them, and where the time went.
+    async fn run(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<(Cells, u32, Times), EngineError> {
         let (lowering, shape) = Lowering::new(plan, query_id, contract)?;
         let (lowering, shape) = (Arc::new(lowering), Arc::new(shape));
         let leaves = lowering.inputs.leaves.iter();
@@ -143,7 +153,7 @@ impl DataFusionEngine {
                 batch.map_err(EngineError::execution)?;
             }
             match work.take_outcome() {
-                Some(Ok(Outcome::Done(totals))) => return Ok((Cells { outputs: totals.outputs }, passes)),
+                Some(Ok(Outcome::Done(totals, times))) => return Ok((Cells { outputs: totals.outputs }, passes, times)),
                 Some(Ok(Outcome::Disorder)) => {}
                 Some(Err(error)) => return Err(error),
                 None => break,
@@ -160,7 +170,7 @@ impl Engine for DataFusionEngine {
         query_id: &'a QueryId,
         contract: &'a DataContract,
     ) -> BoxFuture<'a, Result<Cells, EngineError>> {
-        Box::pin(async move { self.run(plan, query_id, contract).await.map(|(cells, _)| cells) })
+        Box::pin(async move { self.run(plan, query_id, contract).await.map(|(cells, ..)| cells) })
     }
 }
 

@@ -29,6 +29,7 @@ pub use check::{CheckReport, check};
 pub use engine::{Cells, DataFusionEngine, Engine, EngineOptions};
 pub use error::EngineError;
 pub use release::release;
+pub use work::Times;
 
 #[cfg(test)]
 mod model;

@@ -1,6 +1,8 @@
 //! What the root of a physical plan does: evaluates every batch that it is given, bounds each person and adds up.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
@@ -27,9 +29,48 @@ pub(crate) struct Work {
     pub(crate) outcome: Mutex<Option<Result<Outcome, EngineError>>>,
 }
 
+/// Where an evaluation spent its time, added up over threads, waiting included. For benchmarks of made-up data: times depend on the data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Until there was a batch: reading, decoding, and the binding's SQL.
+    pub read: Duration,
+    /// Filter, keys, conditions and values.
+    pub evaluate: Duration,
+    /// Dealing rows into parts; for sorted input, bounding and adding up.
+    pub deal: Duration,
+    /// Bounding and adding up after the last row.
+    pub finish: Duration,
+}
+
+/// `Times` while threads add to them, in nanoseconds.
+#[derive(Default)]
+struct Clock {
+    read: AtomicU64,
+    evaluate: AtomicU64,
+    deal: AtomicU64,
+}
+
+impl Clock {
+    fn add(counter: &AtomicU64, from: Instant, to: Instant) {
+        counter.fetch_add(u64::try_from((to - from).as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// A batch has been read, evaluated, and, now, dealt.
+    fn batch(&self, start: Instant, read: Instant, evaluated: Instant) {
+        Self::add(&self.read, start, read);
+        Self::add(&self.evaluate, read, evaluated);
+        Self::add(&self.deal, evaluated, Instant::now());
+    }
+
+    fn times(&self, finish: Duration) -> Times {
+        let of = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
+        Times { read: of(&self.read), evaluate: of(&self.evaluate), deal: of(&self.deal), finish }
+    }
+}
+
 /// How an evaluation ended.
 pub(crate) enum Outcome {
-    Done(Totals),
+    Done(Totals, Times),
     /// Rows did not come sorted: nothing of this counts, and all begins again without the claim.
     Disorder,
 }
@@ -57,15 +98,21 @@ impl Work {
 
     async fn any_order(&self, streams: Vec<LeafStream>) -> Result<Outcome, EngineError> {
         let radix = Arc::new(Radix::new(SharedShape::clone(&self.shape), self.kind, self.room.clone(), streams.len()));
-        let mut readers = JoinSet::new();
+        let (mut readers, clock) = (JoinSet::new(), Arc::new(Clock::default()));
         for (leaf, mut stream) in streams {
-            let (lowering, kind) = (Arc::clone(&self.lowering), self.kind);
+            let (lowering, kind, clock) = (Arc::clone(&self.lowering), self.kind, Arc::clone(&clock));
             let mut dealer = Dealer::new(Arc::clone(&radix));
             readers.spawn(async move {
+                let mut start = Instant::now();
                 while let Some(batch) = stream.next().await {
-                    let sourced = lowering.inputs.leaves[leaf].read(&batch.map_err(EngineError::execution)?, kind);
-                    dealer.deal(&lowering.rows(sourced)).map_err(EngineError::execution)?;
+                    let read = Instant::now();
+                    let batch = batch.map_err(EngineError::execution)?;
+                    let rows = lowering.rows(lowering.inputs.leaves[leaf].read(&batch, kind));
+                    let evaluated = Instant::now();
+                    dealer.deal(&rows).map_err(EngineError::execution)?;
+                    clock.batch(start, read, evaluated);
                     tokio::task::yield_now().await;
+                    start = Instant::now();
                 }
                 dealer.finish().map_err(EngineError::execution)
             });
@@ -73,7 +120,7 @@ impl Work {
         while let Some(reader) = readers.join_next().await {
             reader.map_err(EngineError::execution)??;
         }
-        self.total(radix, |_| Ok(())).await
+        self.total(radix, &clock, |_| Ok(())).await
     }
 
     /// Rows of whole persons: brought together first, then computed, then bounded.
@@ -82,16 +129,22 @@ impl Work {
         let room = Room { bytes: self.room.bytes.map(|bytes| bytes / 2), ..self.room.clone() };
         let stage = Arc::new(Stage::new(Arc::clone(&self.lowering), self.kind, room.clone()));
         let radix = Arc::new(Radix::new(SharedShape::clone(&self.shape), self.kind, room, self.room.threads));
-        let mut readers = JoinSet::new();
+        let (mut readers, clock) = (JoinSet::new(), Arc::new(Clock::default()));
         for (leaf, mut stream) in streams {
-            let (lowering, kind) = (Arc::clone(&self.lowering), self.kind);
+            let (lowering, kind, clock) = (Arc::clone(&self.lowering), self.kind, Arc::clone(&clock));
             let mut sender = Sender::new(Arc::clone(&stage));
             readers.spawn(async move {
                 let leaf = &lowering.inputs.leaves[leaf];
+                let mut start = Instant::now();
                 while let Some(batch) = stream.next().await {
-                    let sourced = leaf.read(&batch.map_err(EngineError::execution)?, kind);
+                    let read = Instant::now();
+                    let batch = batch.map_err(EngineError::execution)?;
+                    let sourced = leaf.read(&batch, kind);
+                    let evaluated = Instant::now();
                     sender.send(leaf.part, &sourced).map_err(EngineError::execution)?;
+                    clock.batch(start, read, evaluated);
                     tokio::task::yield_now().await;
+                    start = Instant::now();
                 }
                 sender.finish().map_err(EngineError::execution)
             });
@@ -99,34 +152,43 @@ impl Work {
         while let Some(reader) = readers.join_next().await {
             reader.map_err(EngineError::execution)??;
         }
-        self.total(radix, move |radix| stage.finish(radix)).await
+        self.total(radix, &clock, move |radix| stage.finish(radix)).await
     }
 
     /// Does what has to be done before, and adds up.
     async fn total(
         &self,
         radix: Arc<Radix>,
+        clock: &Clock,
         before: impl FnOnce(&Arc<Radix>) -> std::io::Result<()> + Send + 'static,
     ) -> Result<Outcome, EngineError> {
+        let (start, threads) = (Instant::now(), u32::try_from(self.room.threads).unwrap_or(u32::MAX));
         let totals = Mutex::new(Totals::zero(&self.shape));
         let finished = tokio::task::spawn_blocking(move || before(&radix).and_then(|()| radix.finish(&totals)).map(|()| totals)).await;
         let totals = finished.map_err(EngineError::execution)?.map_err(EngineError::execution)?;
-        Ok(Outcome::Done(totals.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        let totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Outcome::Done(totals, clock.times(start.elapsed().saturating_mul(threads))))
     }
 
     async fn sorted(&self, streams: Vec<LeafStream>) -> Result<Outcome, EngineError> {
         let hasher = Hasher::new();
-        let mut readers = JoinSet::new();
+        let (mut readers, clock) = (JoinSet::new(), Arc::new(Clock::default()));
         for (leaf, mut stream) in streams {
-            let (lowering, kind) = (Arc::clone(&self.lowering), self.kind);
+            let (lowering, kind, clock) = (Arc::clone(&self.lowering), self.kind, Arc::clone(&clock));
             let mut run = SortedRun::new(&self.shape, kind, hasher);
             readers.spawn(async move {
+                let mut start = Instant::now();
                 while let Some(batch) = stream.next().await {
-                    let sourced = lowering.inputs.leaves[leaf].read(&batch.map_err(EngineError::execution)?, kind);
-                    if run.add(&lowering.rows(sourced)).is_err() {
+                    let read = Instant::now();
+                    let batch = batch.map_err(EngineError::execution)?;
+                    let rows = lowering.rows(lowering.inputs.leaves[leaf].read(&batch, kind));
+                    let evaluated = Instant::now();
+                    if run.add(&rows).is_err() {
                         return Ok(Err(Disorder));
                     }
+                    clock.batch(start, read, evaluated);
                     tokio::task::yield_now().await;
+                    start = Instant::now();
                 }
                 Ok::<_, EngineError>(Ok(run))
             });
@@ -139,10 +201,11 @@ impl Work {
                 Err(Disorder) => return Ok(Outcome::Disorder),
             }
         }
+        let start = Instant::now();
         let totals = Mutex::new(Totals::zero(&self.shape));
         let finished = tokio::task::spawn_blocking(move || SortedRun::finish(runs, &totals).map(|()| totals)).await;
         Ok(match finished.map_err(EngineError::execution)? {
-            Ok(totals) => Outcome::Done(totals.into_inner().unwrap_or_else(PoisonError::into_inner)),
+            Ok(totals) => Outcome::Done(totals.into_inner().unwrap_or_else(PoisonError::into_inner), clock.times(start.elapsed())),
             Err(Disorder) => Outcome::Disorder,
         })
     }

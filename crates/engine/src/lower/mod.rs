@@ -5,6 +5,7 @@
 
 mod batch;
 mod check;
+mod columns;
 mod grid;
 mod outputs;
 mod relation;
@@ -15,14 +16,15 @@ use commun_domain::ids::QueryId;
 use commun_domain::plan::{Condition, KeySource, Measured, PLAN_VERSION, PrivatePlan};
 
 use crate::EngineError;
-use crate::bound::{CELL_BITS, Flag, HEAD_WORDS, PARTITION_BITS, PLACE_FLAGS, PrfKey, Shape};
+use crate::bound::{CELL_BITS, Field, Flag, PARTITION_BITS, PrfKey, Shape};
 use crate::read::Reading;
 
 use grid::GridKey;
 use outputs::Outputs;
 use relation::Inputs;
 
-pub(crate) use batch::{Sourced, named};
+pub(crate) use batch::Sourced;
+pub(crate) use columns::{Columns, named};
 pub(crate) use relation::{Node, Program};
 
 /// A column of the bound table that the plan needs.
@@ -62,8 +64,10 @@ pub(crate) struct Lowering {
     measured: Vec<Measured>,
     /// Flags of a row, in order.
     flags: Vec<Counted>,
-    /// Slots of a row, in order: what counts when, and as what.
-    slots: Vec<(Counted, Slot)>,
+    /// Slots of a row, in order: what counts when, as what, and where it stands.
+    slots: Vec<(Counted, Slot, Field)>,
+    /// Words of a row.
+    row_words: usize,
 }
 
 fn fault(message: impl Into<String>) -> EngineError {
@@ -103,26 +107,26 @@ impl Lowering {
         for output in &plan.outputs {
             outputs.add(output)?;
         }
-        let flag_words = outputs.flags.len().saturating_sub(PLACE_FLAGS).div_ceil(64);
-        let shape = outputs.shape(HEAD_WORDS + flag_words, plan, query_id, cells);
+        let (fields, row_words) = outputs.fields();
+        let shape = outputs.shape(&fields, row_words, plan, query_id, cells);
         if let Some(number) = shape.outputs.iter().position(|output| output.sensitivity().is_none()) {
             return Err(fault(format!("one person could move {} too far", plan.outputs[number].name)));
         }
         let Outputs { conditions, measured, flags, slots, .. } = outputs;
-        Ok((
-            Self {
-                inputs,
-                partitions: plan.partitions.clone(),
-                query_key: Shape::query_key(query_id),
-                filter: plan.filter.clone(),
-                keys,
-                conditions,
-                measured,
-                flags,
-                slots,
-            },
-            shape,
-        ))
+        let slots = slots.into_iter().zip(fields).map(|((counted, slot), field)| (counted, slot, field)).collect();
+        let lowering = Self {
+            inputs,
+            partitions: plan.partitions.clone(),
+            query_key: Shape::query_key(query_id),
+            filter: plan.filter.clone(),
+            keys,
+            conditions,
+            measured,
+            flags,
+            slots,
+            row_words,
+        };
+        Ok((lowering, shape))
     }
 }
 

@@ -92,7 +92,7 @@ impl Case {
     }
 
     fn key(&self, (person, partition): &Who) -> PrfKey {
-        PrfKey::of_query(&self.query).of_person(self.plan.partitions[*partition], person.as_bytes(), &mut Vec::new())
+        PrfKey::of_query(&self.query).of_person(self.plan.partitions[*partition], person.as_bytes())
     }
 
     fn read(&self, raw: &Raw) -> Ints {

@@ -16,7 +16,7 @@ use super::record::{content_words, push_content, push_unit, unit_bytes, unit_wor
 use super::runs::Runs;
 use crate::bound::{Dealer, Hasher, Meter, Radix, Room};
 use crate::eval::Ints;
-use crate::lower::{Lowering, Program, Sourced};
+use crate::lower::{Columns, Lowering, Program, Sourced};
 use crate::read::{Texts, UnitKind, Units};
 
 /// Parts of the data by a hash of the person.
@@ -103,10 +103,10 @@ impl Sender {
     }
 
     /// Hands in the rows of a leaf of a part.
-    pub(crate) fn send(&mut self, part: usize, sourced: &Sourced) -> io::Result<()> {
+    pub(crate) fn send(&mut self, part: usize, sourced: &Sourced<'_>) -> io::Result<()> {
         let Some(names) = self.stage.lowering.inputs.program.as_ref().and_then(|program| program.parts.get(part)) else { return Ok(()) };
-        let find = crate::lower::named(&sourced.columns);
-        let columns: Vec<Ints> = names.iter().map(|name| find(name).unwrap_or_else(|| Ints::null(sourced.rows))).collect();
+        let column = |name: &String| sourced.columns.find(name).unwrap_or_else(|| Ints::null(sourced.rows));
+        let columns: Vec<Ints> = names.iter().map(column).collect();
         let mut record = Vec::new();
         for row in 0..sourced.rows {
             if sourced.kept.as_ref().is_some_and(|kept| !kept.value(row)) {
@@ -221,12 +221,12 @@ impl Stage {
     fn key_of(&self, who: &Who) -> crate::bound::PrfKey {
         let partitions = self.lowering.partitions();
         let period = usize::try_from(who.partition).ok().and_then(|place| partitions.get(place).copied()).unwrap_or(Period(0));
-        self.lowering.query_key().of_person(period, &unit_bytes(&who.unit, self.kind), &mut Vec::new())
+        self.lowering.query_key().of_person(period, &unit_bytes(&who.unit, self.kind))
     }
 }
 
 /// A result as rows of a relation.
-fn sourced(frame: Frame, persons: &[Who], kind: UnitKind) -> Sourced {
+fn sourced(frame: Frame, persons: &[Who], kind: UnitKind) -> Sourced<'static> {
     let rows = frame.rows();
     let mut whose = Vec::with_capacity(rows);
     for (person, range) in frame.ranges().enumerate() {
@@ -243,5 +243,5 @@ fn sourced(frame: Frame, persons: &[Who], kind: UnitKind) -> Sourced {
     };
     let partition = |row: usize| i64::try_from(persons[whose[row]].partition).ok();
     let partitions = Ints::from_rows(rows, partition);
-    Sourced { rows, units, partitions, kept: None, columns: frame.columns }
+    Sourced { rows, units, partitions, kept: None, columns: Columns::Computed(frame.columns) }
 }
