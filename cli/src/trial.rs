@@ -115,6 +115,7 @@ fn bind(contract: &DataContract, plan: &PrivatePlan, path: &Path) -> Result<Bind
         contract: contract.name.clone(),
         sources: vec![Source { name: "rows".to_owned(), format, path, delimiter: None, header: None }],
         tables: vec![TableBinding { name: plan.table.clone(), sql, sorted_by_unit: false }],
+        objections: None,
     })
 }
 

@@ -14,6 +14,7 @@ mod faults_page;
 mod full_disk;
 mod harness;
 mod noise;
+mod objections;
 mod quiet;
 mod recording;
 mod trying;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use crate::EngineError;
 use crate::bound::{Dealer, Disorder, Hasher, Radix, Room, SharedShape, SortedRun, Totals};
 use crate::lower::Lowering;
+use crate::objections::Objectors;
 use crate::read::UnitKind;
 
 /// One evaluation.
@@ -16,6 +17,7 @@ pub(crate) struct Work {
     pub(crate) lowering: Arc<Lowering>,
     pub(crate) shape: SharedShape,
     pub(crate) kind: UnitKind,
+    pub(crate) objectors: Arc<Objectors>,
     pub(crate) room: Room,
     /// Whether the rows are said to come sorted by unit.
     pub(crate) sorted: bool,
@@ -49,11 +51,12 @@ impl Work {
         let radix = Arc::new(Radix::new(SharedShape::clone(&self.shape), self.kind, self.room.clone(), streams.len()));
         let mut readers = JoinSet::new();
         for mut stream in streams {
-            let (lowering, kind) = (Arc::clone(&self.lowering), self.kind);
+            let (lowering, kind, objectors) = (Arc::clone(&self.lowering), self.kind, Arc::clone(&self.objectors));
             let mut dealer = Dealer::new(Arc::clone(&radix));
             readers.spawn(async move {
                 while let Some(batch) = stream.next().await {
-                    dealer.deal(&lowering.rows(&batch.map_err(EngineError::execution)?, kind)).map_err(EngineError::execution)?;
+                    let rows = lowering.rows(&batch.map_err(EngineError::execution)?, kind, &objectors);
+                    dealer.deal(&rows).map_err(EngineError::execution)?;
                     tokio::task::yield_now().await;
                 }
                 dealer.finish().map_err(EngineError::execution)
@@ -72,11 +75,11 @@ impl Work {
         let hasher = Hasher::new();
         let mut readers = JoinSet::new();
         for mut stream in streams {
-            let (lowering, kind) = (Arc::clone(&self.lowering), self.kind);
+            let (lowering, kind, objectors) = (Arc::clone(&self.lowering), self.kind, Arc::clone(&self.objectors));
             let mut run = SortedRun::new(&self.shape, kind, hasher);
             readers.spawn(async move {
                 while let Some(batch) = stream.next().await {
-                    if run.add(&lowering.rows(&batch.map_err(EngineError::execution)?, kind)).is_err() {
+                    if run.add(&lowering.rows(&batch.map_err(EngineError::execution)?, kind, &objectors)).is_err() {
                         return Ok(Err(Disorder));
                     }
                     tokio::task::yield_now().await;

@@ -7,14 +7,15 @@ use commun_domain::plan::Measured;
 use super::{Counted, Lowering, Slot};
 use crate::bound::{CELL_BITS, Flag, HEAD_WORDS, PLACE_FLAGS, Rows};
 use crate::eval::{Batch, Ints, both};
+use crate::objections::Objectors;
 use crate::read::{UnitKind, Units, ints};
 
 const UNIT: usize = 0;
 const PARTITION: usize = 1;
 
 impl Lowering {
-    /// Evaluates everything. The batch has the columns `needed`.
-    pub(crate) fn rows(&self, batch: &RecordBatch, kind: UnitKind) -> Rows {
+    /// Evaluates everything. The batch has the columns `needed`. Rows of objectors are left out first.
+    pub(crate) fn rows(&self, batch: &RecordBatch, kind: UnitKind, objectors: &Objectors) -> Rows {
         let rows = batch.num_rows();
         let units = Units::read(batch.column(UNIT), kind);
         let columns: Vec<Ints> =
@@ -23,7 +24,8 @@ impl Lowering {
         let batch = Batch { rows, columns: &named };
 
         let partitions = &columns[PARTITION - 1];
-        let mut kept = both(units.known().as_ref(), partitions.valid());
+        let others = both(objectors.others(&units, rows).as_ref(), units.known().as_ref());
+        let mut kept = both(others.as_ref(), partitions.valid());
         if let Some(filter) = &self.filter {
             kept = both(kept.as_ref(), Some(&batch.condition(filter).yes));
         }
