@@ -15,6 +15,7 @@ mod full_disk;
 mod harness;
 mod noise;
 mod objections;
+mod precision;
 mod quiet;
 mod recording;
 mod trying;
