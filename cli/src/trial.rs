@@ -15,13 +15,14 @@ use commun_domain::release::{OutputSums, ResultRelease};
 use commun_domain::{Document, Epsilon, Hash32, QueryId, Rho};
 use commun_engine::binding::{Source, SourceFormat, TableBinding};
 use commun_engine::{Binding, DataFusionEngine, Engine};
-use commun_privacy::accountant::rho_for_epsilon;
 use commun_privacy::{answer, price};
 use commun_sql::{compile, strip_explain};
 
 use crate::args::TryArgs;
+use crate::asked::{Limit, asked, rho_of};
 use crate::documents;
 use crate::error::{CliError, read};
+use crate::explain::Explained;
 use crate::output::{notes, write_answer};
 use crate::settings;
 
@@ -29,25 +30,31 @@ mod dummy;
 mod repeat;
 
 /// Privacy loss when none is named: the customary first guess.
-const DEFAULT_EPSILON: &str = "1";
+const DEFAULT_EPSILON: Epsilon = Epsilon::from_units(1_000_000);
 
 /// `commun try`
 pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     let contract = load_contract(&args.contract)?;
     let text = args.sql.as_deref().map_or_else(|| args.file.as_deref().map_or_else(stdin, read), |sql| Ok(sql.to_owned()))?;
     let (set, sql) = settings::split(&text)?;
-    let sql = strip_explain(sql).1;
-    let price = requested(args, &set)?;
-    let settings = QuerySettings {
-        price,
+    let (explained, sql) = strip_explain(sql);
+    let unpriced = QuerySettings {
+        price: PriceRequest::Rho(Rho::ZERO),
         max_groups_per_person: args.max_groups_per_person.or(set.max_groups_per_person).unwrap_or(1),
         intervals: set.intervals.unwrap_or(true),
     };
+    let asked = asked([args.epsilon.as_ref(), args.rho.as_ref(), args.margin.as_ref()], &set, Some(DEFAULT_EPSILON))?;
+    let limits = [Limit { of: "the data contract's whole budget", rho: contract.rho_cap }];
+    let price = asked.resolve(&sql, &contract, unpriced, args.holders, &limits)?;
+    let settings = QuerySettings { price, ..unpriced };
     let plan = compile(&sql, &contract, &settings)?;
-    let rho = match price {
-        PriceRequest::Rho(rho) => rho,
-        PriceRequest::Epsilon(epsilon) => rho_for_epsilon(epsilon, contract.delta_conv).map_err(|e| CliError::Usage(e.to_string()))?,
-    };
+    let rho = rho_of(price, contract.delta_conv)?;
+    if explained {
+        let explained = Explained { contract: &contract, plan: &plan, rho, holders: args.holders, values_per_row: args.values_per_row };
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}\n", explained.facts()?).map_err(CliError::Output)?;
+        return explained.write(&mut out);
+    }
 
     let folder = tempfile::tempdir().map_err(CliError::Runtime)?;
     let (files, mark) = if args.data.is_empty() {
@@ -87,18 +94,6 @@ fn load_contract(path: &Path) -> Result<DataContract, CliError> {
 
 fn stdin() -> Result<String, CliError> {
     std::io::read_to_string(std::io::stdin()).map_err(|source| CliError::File { path: "standard input".to_owned(), source })
-}
-
-fn requested(args: &TryArgs, set: &settings::Settings) -> Result<PriceRequest, CliError> {
-    let usage = |e: commun_domain::units::UnitError| CliError::Usage(e.to_string());
-    let (epsilon, rho) = match (&args.epsilon, &args.rho) {
-        (None, None) => (set.epsilon.clone(), set.rho.clone()),
-        (epsilon, rho) => (epsilon.clone(), rho.clone()),
-    };
-    match rho {
-        Some(rho) => Rho::parse(&rho).map(PriceRequest::Rho).map_err(usage),
-        None => Epsilon::parse(epsilon.as_deref().unwrap_or(DEFAULT_EPSILON)).map(PriceRequest::Epsilon).map_err(usage),
-    }
 }
 
 /// Tables and their files.
@@ -144,7 +139,7 @@ fn bind(contract: &DataContract, files: &Files) -> Result<Binding, CliError> {
         sources.push(Source { name, format, path, delimiter: None, header: None });
         tables.push(TableBinding { name: table.clone(), sql, sorted_by_unit: false });
     }
-    Ok(Binding { contract: contract.name.clone(), sources, tables })
+    Ok(Binding { contract: contract.name.clone(), sources, tables, objections: None })
 }
 
 /// What one holder would release, alone and unmasked, with its full noise.

@@ -14,6 +14,8 @@ mod faults_page;
 mod full_disk;
 mod harness;
 mod noise;
+mod objections;
+mod precision;
 mod quiet;
 mod recording;
 mod trying;

@@ -21,6 +21,7 @@ use crate::binding::Binding;
 use crate::bound::Room;
 use crate::error::EngineError;
 use crate::lower::{Lowering, Needed};
+use crate::objections::{self, Objectors};
 use crate::physical::{self, BoundExec};
 use crate::read::{Reading, UnitKind, readable};
 use crate::work::{Outcome, Times, Work};
@@ -42,6 +43,10 @@ impl std::fmt::Debug for Cells {
 
 /// Computes the bounded exact aggregate of a plan.
 pub trait Engine: Send + Sync {
+    /// What can be known before anything is charged, without reading a row: whether there is a binding for this data contract, and whether
+    /// its list of objections can be opened. Blocks for as long as opening a file takes.
+    fn ready(&self, contract: &str) -> Result<(), EngineError>;
+
     /// Reads the holder's data. The caller has charged its ledger before (P8). The error never tells the requester anything but that
     /// there is no answer.
     fn evaluate<'a>(
@@ -59,7 +64,7 @@ pub struct EngineOptions {
     pub threads: NonZeroUsize,
     /// Rows of one batch.
     pub batch_rows: NonZeroUsize,
-    /// Most memory: half of it for bounding, which goes to a file when it needs more, three eighths for the binding's own SQL (a join that needs more
+    /// Most memory: half of it for bounding, which goes to a file when it needs more, and for a list of objections, which may take half of that half, three eighths for the binding's own SQL (a join that needs more
     /// fails), the rest for batches on their way. `None` sets no limit, and nothing goes to a file.
     pub memory_bytes: Option<NonZeroUsize>,
     /// Folder for what does not fit the memory: unnamed files, encrypted with keys that no disk has seen.
@@ -84,8 +89,9 @@ impl EngineOptions {
         self.memory_bytes.map(|bytes| bytes.get() / 8 * 3)
     }
 
-    fn room(&self) -> Room {
-        let bytes = self.memory_bytes.map(|bytes| bytes.get() / 2);
+    /// What bounding may use beside a list of objections of this size.
+    fn room(&self, list_bytes: usize) -> Room {
+        let bytes = self.memory_bytes.map(|bytes| (bytes.get() / 2).saturating_sub(list_bytes));
         Room { bytes, folder: self.spill_folder.clone(), threads: self.threads.get() }
     }
 }
@@ -111,6 +117,11 @@ impl DataFusionEngine {
         self
     }
 
+    async fn objectors(&self, kind: UnitKind) -> Result<Objectors, EngineError> {
+        let limit = self.options.room(0).bytes.map(|bytes| bytes / 2);
+        Objectors::read(self.binding.objections.as_ref(), &self.folder, &self.options, kind, limit).await
+    }
+
     /// [`Engine::evaluate`], and where the time went. For benchmarks.
     pub async fn evaluate_timed(
         &self,
@@ -133,6 +144,7 @@ impl DataFusionEngine {
             [leaf] if lowering.inputs.program.is_none() => self.binding.table(&leaf.table).is_some_and(|table| table.sorted_by_unit),
             _ => false,
         };
+        let mut list = None;
         // A claim of order that turns out to be wrong is forgotten, and all begins again.
         for (sorted, passes) in [claimed, false].into_iter().zip(1..) {
             let mut inputs = Vec::new();
@@ -145,7 +157,12 @@ impl DataFusionEngine {
             }
             let kind = kind.unwrap_or(UnitKind::Text);
             let (lowering, shape) = (Arc::clone(&lowering), Arc::clone(&shape));
-            let work = Arc::new(Work { lowering, shape, kind, room: self.options.room(), sorted, outcome: Mutex::default() });
+            let objectors = match &list {
+                Some(read) => Arc::clone(read),
+                None => Arc::clone(list.insert(Arc::new(self.objectors(kind).await?))),
+            };
+            let room = self.options.room(objectors.bytes());
+            let work = Arc::new(Work { lowering, shape, kind, objectors, room, sorted, outcome: Mutex::default() });
             let physical: Arc<dyn ExecutionPlan> = Arc::new(BoundExec::new(inputs, Arc::clone(&work)));
             physical::check(&physical, plan)?;
             let mut end = execute_stream(physical, context.task_ctx()).map_err(EngineError::execution)?;
@@ -164,6 +181,11 @@ impl DataFusionEngine {
 }
 
 impl Engine for DataFusionEngine {
+    fn ready(&self, contract: &str) -> Result<(), EngineError> {
+        is_for(&self.binding, contract)?;
+        objections::ready(self.binding.objections.as_ref(), &self.folder)
+    }
+
     fn evaluate<'a>(
         &'a self,
         plan: &'a PrivatePlan,
@@ -178,11 +200,16 @@ impl Engine for DataFusionEngine {
 ///
 /// The text is the one that `commun-sql` prints from what it has checked, so that checker and engine cannot read it differently.
 pub(crate) fn bound_sql(binding: &Binding, contract: &DataContract, table: &str) -> Result<String, EngineError> {
-    if binding.contract != contract.name {
-        return Err(EngineError::Binding(format!("it is for the contract {}, not for {}", binding.contract, contract.name)));
-    }
+    is_for(binding, &contract.name)?;
     let bound = binding.table(table).ok_or_else(|| EngineError::Binding(format!("it has no table {table}; add a [[table]]")))?;
     commun_sql::rewrite_binding(&bound.sql).map_err(|fault| EngineError::Binding(format!("table {table}: {fault}")))
+}
+
+fn is_for(binding: &Binding, contract: &str) -> Result<(), EngineError> {
+    if binding.contract == contract {
+        return Ok(());
+    }
+    Err(EngineError::Binding(format!("it is for the contract {}, not for {contract}", binding.contract)))
 }
 
 /// What is wrong with the columns of a table's SQL: missing and extra names.

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::EngineError;
 use crate::bound::{Dealer, Disorder, Hasher, Radix, Room, SharedShape, SortedRun, Totals};
 use crate::lower::Lowering;
+use crate::objections::Objectors;
 use crate::person::{Sender, Stage};
 use crate::read::UnitKind;
 
@@ -22,6 +23,7 @@ pub(crate) struct Work {
     pub(crate) lowering: Arc<Lowering>,
     pub(crate) shape: SharedShape,
     pub(crate) kind: UnitKind,
+    pub(crate) objectors: Arc<Objectors>,
     pub(crate) room: Room,
     /// Whether the rows are said to come sorted by unit.
     pub(crate) sorted: bool,
@@ -101,13 +103,14 @@ impl Work {
         let (mut readers, clock) = (JoinSet::new(), Arc::new(Clock::default()));
         for (leaf, mut stream) in streams {
             let (lowering, kind, clock) = (Arc::clone(&self.lowering), self.kind, Arc::clone(&clock));
+            let objectors = Arc::clone(&self.objectors);
             let mut dealer = Dealer::new(Arc::clone(&radix));
             readers.spawn(async move {
                 let mut start = Instant::now();
                 while let Some(batch) = stream.next().await {
                     let read = Instant::now();
                     let batch = batch.map_err(EngineError::execution)?;
-                    let rows = lowering.rows(lowering.inputs.leaves[leaf].read(&batch, kind));
+                    let rows = lowering.rows(lowering.inputs.leaves[leaf].read(&batch, kind, &objectors));
                     let evaluated = Instant::now();
                     dealer.deal(&rows).map_err(EngineError::execution)?;
                     clock.batch(start, read, evaluated);
@@ -132,6 +135,7 @@ impl Work {
         let (mut readers, clock) = (JoinSet::new(), Arc::new(Clock::default()));
         for (leaf, mut stream) in streams {
             let (lowering, kind, clock) = (Arc::clone(&self.lowering), self.kind, Arc::clone(&clock));
+            let objectors = Arc::clone(&self.objectors);
             let mut sender = Sender::new(Arc::clone(&stage));
             readers.spawn(async move {
                 let leaf = &lowering.inputs.leaves[leaf];
@@ -139,7 +143,7 @@ impl Work {
                 while let Some(batch) = stream.next().await {
                     let read = Instant::now();
                     let batch = batch.map_err(EngineError::execution)?;
-                    let sourced = leaf.read(&batch, kind);
+                    let sourced = leaf.read(&batch, kind, &objectors);
                     let evaluated = Instant::now();
                     sender.send(leaf.part, &sourced).map_err(EngineError::execution)?;
                     clock.batch(start, read, evaluated);
@@ -175,13 +179,14 @@ impl Work {
         let (mut readers, clock) = (JoinSet::new(), Arc::new(Clock::default()));
         for (leaf, mut stream) in streams {
             let (lowering, kind, clock) = (Arc::clone(&self.lowering), self.kind, Arc::clone(&clock));
+            let objectors = Arc::clone(&self.objectors);
             let mut run = SortedRun::new(&self.shape, kind, hasher);
             readers.spawn(async move {
                 let mut start = Instant::now();
                 while let Some(batch) = stream.next().await {
                     let read = Instant::now();
                     let batch = batch.map_err(EngineError::execution)?;
-                    let rows = lowering.rows(lowering.inputs.leaves[leaf].read(&batch, kind));
+                    let rows = lowering.rows(lowering.inputs.leaves[leaf].read(&batch, kind, &objectors));
                     let evaluated = Instant::now();
                     if run.add(&rows).is_err() {
                         return Ok(Err(Disorder));

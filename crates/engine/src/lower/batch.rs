@@ -10,6 +10,7 @@ use super::relation::{Leaf, Step};
 use super::{Counted, Lowering, Slot};
 use crate::bound::{CELL_BITS, Flag, Kept, PARTITION_BITS, Rows};
 use crate::eval::{Batch, Ints, both};
+use crate::objections::Objectors;
 use crate::read::{UnitKind, Units, ints, plain_codes, plain_integers};
 
 const UNIT: usize = 0;
@@ -29,13 +30,14 @@ pub(crate) struct Sourced<'a> {
 }
 
 impl Leaf {
-    /// Reads a batch that has the columns `needed`.
-    pub(crate) fn read<'a>(&'a self, batch: &'a RecordBatch, kind: UnitKind) -> Sourced<'a> {
+    /// Reads a batch that has the columns `needed`. Rows of objectors are left out first.
+    pub(crate) fn read<'a>(&'a self, batch: &'a RecordBatch, kind: UnitKind, objectors: &Objectors) -> Sourced<'a> {
         let rows = batch.num_rows();
         let units = Units::read(batch.column(UNIT), kind);
         let partitions = ints(batch.column(PARTITION), &self.needed[PARTITION].reading);
         let mut columns = Columns::of_table(&self.needed, batch.columns());
-        let mut kept = both(units.known().as_ref(), partitions.valid());
+        let others = both(objectors.others(&units, rows).as_ref(), units.known().as_ref());
+        let mut kept = both(others.as_ref(), partitions.valid());
         for Step { filter, columns: computed } in &self.steps {
             let find = |name: &str| columns.find(name);
             let batch = Batch { rows, columns: &find };
