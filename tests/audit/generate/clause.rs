@@ -107,37 +107,38 @@ struct From {
 }
 
 impl Draft<'_> {
+    /// Whether to write a FROM: when it is wanted, else by chance if no other is.
+    fn takes_source(&mut self, construct: &'static str, once_in: usize) -> bool {
+        (self.wants(construct) || !self.wants_one_of(SOURCES)) && self.takes(construct, once_in)
+    }
+
     fn from(&mut self) -> From {
         let plain = |relation: &str| From { with: String::new(), relation: relation.to_owned() };
         // One question has one FROM: which of those that are wanted is left to chance.
-        if self.wants("alias") && self.dice.once_in(2) {
-            self.used.insert("alias");
-            return plain("audit.trip AS t");
+        let wanted: Vec<&'static str> = self.wanted.iter().copied().filter(|construct| SOURCES.contains(construct)).collect();
+        if !wanted.is_empty() {
+            let chosen = self.dice.of(&wanted);
+            self.wanted.retain(|construct| *construct == chosen || !SOURCES.contains(construct));
         }
-        if self.wants_one_of(OF_PERSONS)
-            && let Some(relation) = self.of_persons()
-        {
-            return relation;
-        }
-        if self.takes("JOIN", 10) {
+        if self.takes_source("JOIN", 10) {
             self.texts.push("kind");
             return plain("audit.trip JOIN audit.way ON mode = way.code");
         }
-        if self.takes("LEFT JOIN", 10) {
+        if self.takes_source("LEFT JOIN", 10) {
             self.texts.push("w.kind");
             return plain("audit.trip AS t LEFT JOIN audit.way AS w ON t.mode = w.code");
         }
-        if self.takes("USING", 10) {
+        if self.takes_source("USING", 10) {
             self.texts.push("land");
             return plain("audit.trip JOIN audit.zone USING (place)");
         }
-        if self.takes("WITH", 12) {
+        if self.takes_source("WITH", 12) {
             return From { with: "WITH w AS (SELECT *, small * 2 AS twice FROM audit.trip) ".to_owned(), relation: "w".to_owned() };
         }
-        if self.takes("subquery", 12) {
+        if self.takes_source("subquery", 12) {
             return plain("(SELECT * FROM audit.trip) AS s");
         }
-        if self.takes("subquery that filters and computes", 12) {
+        if self.takes_source("subquery that filters and computes", 12) {
             let condition = self.expression(Kind::Truth);
             let columns = "person, month, mode, area, place, amount * 2 AS amount, whole, small, flag, at";
             return plain(&format!("(SELECT {columns} FROM audit.trip WHERE {condition}) AS s"));
@@ -145,7 +146,7 @@ impl Draft<'_> {
         if let Some(relation) = self.of_persons() {
             return relation;
         }
-        plain(if self.takes("alias", 4) { "audit.trip AS t" } else { "audit.trip" })
+        plain(if self.takes_source("alias", 4) { "audit.trip AS t" } else { "audit.trip" })
     }
 
     /// What is made of whole persons, with the columns that the table has.
@@ -154,7 +155,9 @@ impl Draft<'_> {
         let over = "OVER (PARTITION BY person, month";
         let rest = "person, month, mode, area, place, flag, at, whole";
         let plain = |relation: String| Some(From { with: String::new(), relation });
-        if self.wants_one_of(&["COUNT, AVG, MIN and MAX of a person", "HAVING of a person"]) || self.takes("GROUP BY of a person", 14) {
+        if self.wants_one_of(&["COUNT, AVG, MIN and MAX of a person", "HAVING of a person"])
+            || self.takes_source("GROUP BY of a person", 14)
+        {
             self.used.insert("GROUP BY of a person");
             let having = if self.takes("HAVING of a person", 3) { " HAVING COUNT(*) > 1 OR MAX(small) > 3" } else { "" };
             let condition = self.expression(Kind::Truth);
@@ -168,40 +171,40 @@ impl Draft<'_> {
                  WHERE {condition} GROUP BY {by}{having}) AS s"
             ));
         }
-        if self.takes("window that numbers", 14) {
+        if self.takes_source("window that numbers", 14) {
             let function = self.dice.of(&["ROW_NUMBER()", "RANK()", "DENSE_RANK()"]);
             return plain(format!(
                 "(SELECT {rest}, amount, LEAST({function} {over}, mode ORDER BY small DESC, area), 9) AS small FROM audit.trip) AS s"
             ));
         }
-        if self.takes("window that looks away", 14) {
+        if self.takes_source("window that looks away", 14) {
             let function = self.dice.of(&["LAG(amount)", "LEAD(amount, 2)", "FIRST_VALUE(amount)"]);
             return plain(format!(
                 "(SELECT {rest}, small, amount - {function} {over} ORDER BY small NULLS FIRST, flag DESC) AS amount FROM audit.trip) AS s"
             ));
         }
-        if self.takes("window that adds up", 14) {
+        if self.takes_source("window that adds up", 14) {
             let order = self.dice.of(&["", " ORDER BY small", ", flag ORDER BY amount DESC"]);
             let function = self.dice.of(&["SUM(amount)", "AVG(amount)", "MAX(amount)"]);
             return plain(format!(
                 "(SELECT {rest}, {function} {over}{order}) AS amount, COUNT(small) {over}{order}) AS small FROM audit.trip) AS s"
             ));
         }
-        if self.takes("window over GROUP BY", 14) {
+        if self.takes_source("window over GROUP BY", 14) {
             return plain(format!(
                 "(SELECT {by}, SUM(amount) AS amount, LEAST(RANK() {over} ORDER BY COUNT(*) DESC, MIN(small)), 9) AS small, MAX(whole) AS whole, \
                  MIN(at) AS at FROM audit.trip GROUP BY {by}) AS s"
             ));
         }
-        let inner = self.takes("JOIN of persons", 14);
-        if inner || self.takes("LEFT JOIN of persons", 14) {
+        let inner = self.takes_source("JOIN of persons", 14);
+        if inner || self.takes_source("LEFT JOIN of persons", 14) {
             let (kind, more) = if inner { ("JOIN", "") } else { ("LEFT JOIN", " AND a.mode = b.mode AND a.small < b.small") };
             return plain(format!(
                 "(SELECT a.person, a.month, a.mode, b.area, a.place, a.flag, a.at, a.whole, b.amount, a.small FROM audit.trip AS a {kind} audit.trip AS b \
                  ON a.person = b.person AND b.month = a.month{more}) AS s"
             ));
         }
-        if self.takes("UNION ALL", 14) {
+        if self.takes_source("UNION ALL", 14) {
             return plain(format!(
                 "(SELECT {rest}, amount, small FROM audit.trip WHERE flag UNION ALL SELECT {rest}, -amount, NULL FROM audit.trip WHERE small > 1) AS s"
             ));
@@ -311,8 +314,15 @@ impl Draft<'_> {
     }
 }
 
-/// What is made of whole persons.
-const OF_PERSONS: &[&str] = &[
+/// What stands after FROM, and what stands in it.
+const SOURCES: &[&str] = &[
+    "alias",
+    "JOIN",
+    "LEFT JOIN",
+    "USING",
+    "WITH",
+    "subquery",
+    "subquery that filters and computes",
     "GROUP BY of a person",
     "COUNT, AVG, MIN and MAX of a person",
     "HAVING of a person",
