@@ -50,15 +50,12 @@ impl<'a> Rows<'a> {
     fn of(plan: &PrivatePlan, dataset: &'a Dataset) -> Result<Self> {
         let contract = &dataset.contract;
         let (unit, partition) = (&plan.unit_column, &plan.partition_column);
-        let (mut rules, source, meaning) = match plan.relation.as_table() {
-            Some(name) => {
-                let table = contract.table(name).context("the plan names an unknown table")?;
-                (relation::of_the_question(plan), format!("bound.{name}"), Meaning { contract, table: Some(table) })
-            }
-            None => {
-                let rows = relation::rows(&plan.relation, plan, contract)?;
-                (Vec::new(), format!("({rows}) AS of_persons"), Meaning { contract, table: None })
-            }
+        let (mut rules, source, meaning) = if let Some(name) = plan.relation.as_table() {
+            let table = contract.table(name).context("the plan names an unknown table")?;
+            (relation::of_the_question(plan), format!("bound.{name}"), Meaning { contract, table: Some(table) })
+        } else {
+            let rows = relation::rows(&plan.relation, plan, contract)?;
+            (Vec::new(), format!("({rows}) AS of_persons"), Meaning { contract, table: None })
         };
         if let Some(filter) = &plan.filter {
             rules.push(meaning.condition(filter)?);

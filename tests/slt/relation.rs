@@ -48,7 +48,7 @@ pub(crate) fn rows(relation: &Relation, plan: &PrivatePlan, contract: &DataContr
             let join = if *outer { "LEFT JOIN" } else { "JOIN" };
             let mut columns = [names(left), names(right)].concat();
             columns.sort_unstable();
-            let columns: String = columns.iter().map(|name| format!(", {}", named(name))).collect();
+            let columns = columns.iter().map(|name| format!(", {}", named(name))).collect::<Vec<_>>().concat();
             format!(
                 "SELECT l.{unit}, l.{partition}{columns} FROM ({}) AS l {join} ({}) AS r ON {}",
                 below(left)?,
@@ -68,7 +68,7 @@ pub(crate) fn rows(relation: &Relation, plan: &PrivatePlan, contract: &DataContr
                 columns.push((name, folded(&meaning, fold, condition.as_ref())?));
             }
             columns.sort_unstable();
-            let columns: String = columns.into_iter().map(|(name, value)| format!(", {value} AS {}", named(name))).collect();
+            let columns = columns.into_iter().map(|(name, value)| format!(", {value} AS {}", named(name))).collect::<Vec<_>>().concat();
             format!("SELECT {who}{columns} FROM ({}) AS below GROUP BY {by}", below(input)?)
         }
         Relation::Window { input, columns: windows } => {
@@ -77,7 +77,7 @@ pub(crate) fn rows(relation: &Relation, plan: &PrivatePlan, contract: &DataContr
                 columns.push((&windowed.name, window(&meaning, windowed, &names(input), &who)?));
             }
             columns.sort_unstable();
-            let columns: String = columns.into_iter().map(|(name, value)| format!(", {value} AS {}", named(name))).collect();
+            let columns = columns.into_iter().map(|(name, value)| format!(", {value} AS {}", named(name))).collect::<Vec<_>>().concat();
             format!("SELECT {who}{columns} FROM ({}) AS below", below(input)?)
         }
     })

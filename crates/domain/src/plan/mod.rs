@@ -20,7 +20,7 @@ use crate::{canonical_enum, canonical_struct, canonical_union};
 
 pub use answer::{AnswerColumn, AnswerCondition, AnswerValue, Estimate, GroupingSet, Nulls, SortKey};
 pub use relation::{Computed, Relation, TableColumns};
-pub use value::{Branch, CompareOp, Condition, Rounding, Value};
+pub use value::{Branch, CompareOp, Condition, Rounding, Value, names_read};
 
 /// Most cells of one output in one answer; for a histogram its nodes count.
 pub const MAX_CELLS: u64 = 1_000_000;
@@ -312,22 +312,12 @@ impl PrivatePlan {
 
     /// Names of the relation's columns that the plan reads, beside unit and partition.
     pub fn columns_read(&self) -> BTreeSet<&str> {
-        let mut found = BTreeSet::new();
-        let mut visit = |name| {
-            found.insert(name);
-        };
-        for condition in self.filter.iter().chain(self.outputs.iter().filter_map(|output| output.condition.as_ref())) {
-            condition.columns(&mut visit);
-        }
-        for key in &self.keys {
-            if let KeySource::Values { value, .. } = &key.source {
-                value.columns(&mut visit);
-            }
-        }
-        for measured in self.outputs.iter().filter_map(|output| output.aggregate.measured()) {
-            measured.value.columns(&mut visit);
-        }
-        found
+        let keys = self.keys.iter().filter_map(|key| match &key.source {
+            KeySource::Values { value, .. } => Some(value),
+            KeySource::Partition => None,
+        });
+        let measured = self.outputs.iter().filter_map(|output| output.aggregate.measured()).map(|measured| &measured.value);
+        names_read(keys.chain(measured), self.filter.iter().chain(self.outputs.iter().filter_map(|output| output.condition.as_ref())))
     }
 
     /// Names of the columns that the plan reads of each table, beside unit and partition.

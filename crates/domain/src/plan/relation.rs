@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::value::{Condition, Value};
+use super::value::{Condition, Value, names_read};
 use crate::{canonical_enum, canonical_struct, canonical_union};
 
 /// Most rows of one person in one partition that a person-level operator is given by a part that is row by row.
@@ -248,70 +248,51 @@ impl Relation {
         match self {
             row_by_row if row_by_row.is_row_by_row() => MAX_ROWS_AT_ONCE.into(),
             Self::Table(_) => MAX_ROWS_AT_ONCE.into(),
-            Self::Select { input, .. } | Self::Window { input, .. } => input.most_rows(),
             Self::Union(inputs) => inputs.iter().fold(0, |rows, input| rows.saturating_add(input.most_rows())),
             Self::Join { left, right, .. } => {
                 let side = |relation: &Self| relation.most_rows().min(MAX_JOINED_ROWS.into());
                 side(left) * side(right).max(1)
             }
             Self::Group { keys, .. } if keys.is_empty() => 1,
-            Self::Group { input, .. } => input.most_rows(),
+            Self::Select { input, .. } | Self::Window { input, .. } | Self::Group { input, .. } => input.most_rows(),
+        }
+    }
+
+    /// The columns that it reads of the relations that it is made of, when those in `wanted` are read of it.
+    pub fn reads<'a>(&'a self, wanted: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+        match self {
+            Self::Table(_) | Self::Union(_) => wanted.clone(),
+            Self::Select { input: _, filter, columns } => names_read(columns.iter().map(|column| &column.value), filter),
+            Self::Join { left: _, right: _, outer: _, condition } => {
+                let mut names = names_read([], condition);
+                names.extend(wanted);
+                names
+            }
+            Self::Group { input: _, keys, folds } => {
+                let values = keys.iter().map(|key| &key.value).chain(folds.iter().filter_map(|folded| folded.fold.value()));
+                names_read(values, folds.iter().filter_map(|folded| folded.condition.as_ref()))
+            }
+            Self::Window { input: _, columns } => {
+                let mut names: BTreeSet<&str> =
+                    wanted.iter().copied().filter(|name| columns.iter().all(|column| column.name != *name)).collect();
+                for Windowed { name: _, function, keys, order } in columns {
+                    let (value, condition) = function.parts();
+                    names.extend(names_read(value.into_iter().chain(keys).chain(order.iter().map(|key| &key.value)), condition));
+                }
+                names
+            }
         }
     }
 
     /// Adds the columns that are read of its tables, when those in `wanted` are read of it.
     pub fn columns_read<'a>(&'a self, wanted: &BTreeSet<&'a str>, found: &mut TableColumns<'a>) {
-        let mut below: BTreeSet<&'a str> = BTreeSet::new();
-        match self {
-            Self::Table(name) => {
-                found.entry(name).or_default().extend(wanted);
-                return;
-            }
-            Self::Select { input, filter, columns } => {
-                let mut visit = |name| {
-                    below.insert(name);
-                };
-                columns.iter().for_each(|column| column.value.columns(&mut visit));
-                filter.iter().for_each(|filter| filter.columns(&mut visit));
-                input.columns_read(&below, found);
-            }
-            Self::Union(inputs) => inputs.iter().for_each(|input| input.columns_read(wanted, found)),
-            Self::Join { left, right, outer: _, condition } => {
-                below.clone_from(wanted);
-                condition.iter().for_each(|condition| {
-                    condition.columns(&mut |name| {
-                        below.insert(name);
-                    });
-                });
-                left.columns_read(&below, found);
-                right.columns_read(&below, found);
-            }
-            Self::Group { input, keys, folds } => {
-                let mut visit = |name| {
-                    below.insert(name);
-                };
-                keys.iter().for_each(|key| key.value.columns(&mut visit));
-                for Folded { name: _, fold, condition } in folds {
-                    fold.value().iter().for_each(|value| value.columns(&mut visit));
-                    condition.iter().for_each(|condition| condition.columns(&mut visit));
-                }
-                input.columns_read(&below, found);
-            }
-            Self::Window { input, columns } => {
-                let own: BTreeSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-                below.extend(wanted.iter().filter(|name| !own.contains(*name)));
-                let mut visit = |name| {
-                    below.insert(name);
-                };
-                for Windowed { name: _, function, keys, order } in columns {
-                    let (value, condition) = function.parts();
-                    value.iter().for_each(|value| value.columns(&mut visit));
-                    condition.iter().for_each(|condition| condition.columns(&mut visit));
-                    keys.iter().for_each(|key| key.columns(&mut visit));
-                    order.iter().for_each(|key| key.value.columns(&mut visit));
-                }
-                input.columns_read(&below, found);
-            }
+        if let Self::Table(name) = self {
+            found.entry(name).or_default().extend(wanted);
+            return;
+        }
+        let below = self.reads(wanted);
+        for input in self.inputs() {
+            input.columns_read(&below, found);
         }
     }
 }

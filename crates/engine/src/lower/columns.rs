@@ -50,6 +50,6 @@ fn place_of(needed: &[Needed], name: &str) -> Option<usize> {
 }
 
 /// A computed column by its name.
-pub(crate) fn named<'c>(columns: &'c [(String, Ints)]) -> impl Fn(&str) -> Option<Ints> + 'c {
+pub(crate) fn named(columns: &[(String, Ints)]) -> impl Fn(&str) -> Option<Ints> + '_ {
     |name| columns.iter().find(|(known, _)| known == name).map(|(_, column)| column.clone())
 }

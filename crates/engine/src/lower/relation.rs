@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use commun_domain::contract::DataContract;
 use commun_domain::plan::relation::{Computed, Fold, Folded, Relation, RowOrder, WindowFunction, Windowed};
-use commun_domain::plan::{Condition, PrivatePlan, Value};
+use commun_domain::plan::{Condition, PrivatePlan, Value, names_read};
 
 use super::{Needed, check, fault};
 use crate::EngineError;
@@ -190,15 +190,10 @@ fn add<'p>(found: &mut Names<'p>, names: impl IntoIterator<Item = &'p str>) -> R
 }
 
 fn reads(columns: &Names<'_>, value: Option<&Value>, condition: Option<&Condition>) -> Result<(), EngineError> {
-    let mut missing = None;
-    let mut visit = |name: &str| {
-        if !columns.contains(name) {
-            missing.get_or_insert_with(|| name.to_owned());
-        }
-    };
-    value.into_iter().for_each(|value| value.columns(&mut visit));
-    condition.into_iter().for_each(|condition| condition.columns(&mut visit));
-    missing.map_or(Ok(()), |name| Err(no_column(&name)))
+    match names_read(value, condition).into_iter().find(|name| !columns.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(no_column(name)),
+    }
 }
 
 impl Builder<'_> {
@@ -226,13 +221,7 @@ impl Builder<'_> {
             Relation::Select { input, filter, columns } => {
                 above.push((filter.as_ref(), columns));
                 let Some(table) = input.as_table() else { return self.leaves_of(input, above, part) };
-                let mut names = BTreeSet::new();
-                let mut visit = |name| {
-                    names.insert(name);
-                };
-                filter.iter().for_each(|filter| filter.columns(&mut visit));
-                columns.iter().for_each(|column| column.value.columns(&mut visit));
-                let needed = self.needed(table, names)?;
+                let needed = self.needed(table, names_read(columns.iter().map(|column| &column.value), filter))?;
                 let step = |(filter, columns): Above<'_>| Step { filter: filter.cloned(), columns: columns.to_vec() };
                 let steps = above.into_iter().rev().map(step).collect();
                 self.leaves.push(Leaf { table: table.to_owned(), needed, steps, part });

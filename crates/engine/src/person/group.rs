@@ -84,7 +84,9 @@ pub(super) fn group(frame: &Frame, keys: &[Computed], folds: &[Folded]) -> Frame
             key_columns.iter_mut().zip(key_of(group[0])).for_each(|(column, key)| column.push(key));
             for (column, folding) in fold_columns.iter_mut().zip(&foldings) {
                 let mut folded = folding.begin();
-                group.iter().for_each(|row| folded.add(*row));
+                for row in group {
+                    folded.add(*row);
+                }
                 column.push(folded.value());
             }
         }

@@ -73,7 +73,9 @@ fn capped(frame: &Frame, key: impl Fn(usize) -> PrfKey) -> Frame {
             .collect();
         rows.sort_unstable();
         let (key, mut kept) = (key(person), Kept::new(most, width));
-        rows.iter().for_each(|(content, _)| kept.add(content, || key));
+        for (content, _) in &rows {
+            kept.add(content, || key);
+        }
         let mut chosen = Vec::new();
         kept.take(&mut chosen);
         let mut left = std::collections::HashMap::new();

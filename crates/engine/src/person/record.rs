@@ -23,12 +23,11 @@ pub(super) fn push_content<'c>(columns: impl ExactSizeIterator<Item = &'c Ints>,
     let nulls = into.len();
     into.resize(nulls + null_words(columns.len()), 0);
     for (number, column) in columns.enumerate() {
-        match column.get(row) {
-            Some(found) => into.push(found.cast_unsigned()),
-            None => {
-                into[nulls + number / 64] |= 1 << (number % 64);
-                into.push(0);
-            }
+        if let Some(found) = column.get(row) {
+            into.push(found.cast_unsigned());
+        } else {
+            into[nulls + number / 64] |= 1 << (number % 64);
+            into.push(0);
         }
     }
 }

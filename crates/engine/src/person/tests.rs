@@ -116,7 +116,9 @@ fn rows_beyond_the_bound_are_chosen_by_what_they_are_and_equal_rows_one_by_one()
     let key = PrfKey::of_query(&query_id(1));
     let keep = |most: usize, contents: &[u64]| {
         let mut kept = Kept::new(most, 1);
-        contents.iter().for_each(|content| kept.add(&[*content], || key));
+        for content in contents {
+            kept.add(&[*content], || key);
+        }
         let mut rows = Vec::new();
         assert_eq!(kept.len(), most.min(contents.len()));
         kept.take(&mut rows);
@@ -147,7 +149,7 @@ fn records_come_in_order_however_often_they_went_to_files() {
     let mut expected = Vec::new();
     for round in 0..70 {
         for _ in 0..dice.below(40) {
-            let body: Vec<u64> = (0..1 + dice.below(5)).map(|_| dice.below(4) as u64).collect();
+            let body: Vec<u64> = (0..=dice.below(5)).map(|_| dice.below(4) as u64).collect();
             runs.extend(&[&[body.len() as u64], body.as_slice()].concat());
             expected.push(body);
         }

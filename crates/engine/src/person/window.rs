@@ -76,9 +76,11 @@ fn column(frame: &Frame, windowed: &Windowed) -> Ints {
                 let rank = start + 1;
                 dense += 1;
                 if let Some(folded) = &mut folded {
-                    peers.iter().for_each(|row| folded.add(*row));
+                    for row in peers {
+                        folded.add(*row);
+                    }
                 }
-                let total = folded.as_ref().and_then(|folded| folded.value());
+                let total = folded.as_ref().and_then(super::group::Sofar::value);
                 for (place, row) in (start..).zip(peers) {
                     results[*row] = match function {
                         WindowFunction::RowNumber => i64::try_from(place + 1).ok(),

@@ -219,12 +219,16 @@ fn parts<'e>(expr: &'e Expr, push: &mut impl FnMut(&'e Expr)) {
             list.iter().for_each(push);
         }
         Expr::Case { operand, conditions, else_result, .. } => {
-            operand.iter().for_each(|operand| push(operand));
+            if let Some(operand) = operand {
+                push(operand);
+            }
             for when in conditions {
                 push(&when.condition);
                 push(&when.result);
             }
-            else_result.iter().for_each(|result| push(result));
+            if let Some(result) = else_result {
+                push(result);
+            }
         }
         Expr::Function(function) => {
             if let FunctionArguments::List(list) = &function.args {

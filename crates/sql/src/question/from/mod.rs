@@ -159,7 +159,7 @@ impl<'q, 'a> From<'q, 'a> {
             }
         }
         let right = self.relation(relation, names, depth + 1)?;
-        self.join_persons(scope, right, constraint, outer)
+        self.join_persons(&scope, &right, constraint, outer)
     }
 
     fn parts(&self, name: &[ObjectNamePart]) -> Result<Vec<String>, Refusal> {

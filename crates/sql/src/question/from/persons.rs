@@ -16,8 +16,8 @@ use crate::refuse::{bare, invalid, not_private};
 impl<'a> From<'_, 'a> {
     pub(super) fn join_persons(
         &self,
-        left: Scope<'a>,
-        right: Scope<'a>,
+        left: &Scope<'a>,
+        right: &Scope<'a>,
         constraint: &JoinConstraint,
         outer: bool,
     ) -> Result<Scope<'a>, Refusal> {
@@ -37,7 +37,7 @@ impl<'a> From<'_, 'a> {
             (left, right) => left.clone().or_else(|| right.clone()),
         };
         let (mut left_side, mut right_side) = (Closing::new("l"), Closing::new("r"));
-        let (left_sources, mut right_sources) = (left_side.sources(&left), right_side.sources(&right));
+        let (left_sources, mut right_sources) = (left_side.sources(left), right_side.sources(right));
         let (mut same_unit, mut same_partition, mut rest) = (false, false, Vec::new());
         // ON sees both sides whole; the names of USING are those of the left side from there on.
         let mut both = Scope::of_relation(self.contract, Relation::Union(Vec::new()), 0);
@@ -50,12 +50,12 @@ impl<'a> From<'_, 'a> {
                 for conjunct in operands(condition, &BinaryOperator::And) {
                     match bare(conjunct) {
                         Expr::BinaryOp { left: a, op: BinaryOperator::Eq, right: b }
-                            if is_both([&left, &right, &both], a, b, |meaning| matches!(meaning, Meaning::Unit)) =>
+                            if is_both([left, right, &both], a, b, |meaning| matches!(meaning, Meaning::Unit)) =>
                         {
                             same_unit = true;
                         }
                         Expr::BinaryOp { left: a, op: BinaryOperator::Eq, right: b }
-                            if is_both([&left, &right, &both], a, b, |meaning| matches!(meaning, Meaning::Partition)) =>
+                            if is_both([left, right, &both], a, b, |meaning| matches!(meaning, Meaning::Partition)) =>
                         {
                             same_partition = true;
                         }
@@ -72,7 +72,7 @@ impl<'a> From<'_, 'a> {
             JoinConstraint::Using(columns) => {
                 for column in columns {
                     let [ObjectNamePart::Identifier(ident)] = column.0.as_slice() else { return Err(self.join_by(at)) };
-                    let meanings = (named(&left, ident)?, named(&right, ident)?);
+                    let meanings = (named(left, ident)?, named(right, ident)?);
                     match meanings {
                         (Meaning::Unit, Meaning::Unit) => same_unit = true,
                         (Meaning::Partition, Meaning::Partition) => same_partition = true,
@@ -83,7 +83,9 @@ impl<'a> From<'_, 'a> {
                         _ => return Err(self.join_by(at)),
                     }
                     let name = plain_name(ident)?;
-                    right_sources.iter_mut().for_each(|source| source.columns.retain(|(other, _)| *other != name));
+                    for source in &mut right_sources {
+                        source.columns.retain(|(other, _)| *other != name);
+                    }
                 }
                 both.sources.append(&mut right_sources);
             }
@@ -104,12 +106,12 @@ impl<'a> From<'_, 'a> {
             _ => Some(Condition::And(rest)),
         };
         let relation =
-            Relation::Join { left: Box::new(left_side.select(&left)), right: Box::new(right_side.select(&right)), outer, condition };
+            Relation::Join { left: Box::new(left_side.select(left)), right: Box::new(right_side.select(right)), outer, condition };
         let max_rows = left.max_rows.saturating_mul(right.max_rows).min(MAX_ROWS_AT_ONCE);
         let mut scope = Scope::of_relation(self.contract, relation, max_rows).with_sources(both.sources, Vec::new());
         scope.partitions = partitions;
-        scope.take_uses(&left);
-        scope.take_uses(&right);
+        scope.take_uses(left);
+        scope.take_uses(right);
         Ok(scope)
     }
 

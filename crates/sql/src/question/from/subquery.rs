@@ -42,7 +42,7 @@ impl<'q, 'a> From<'q, 'a> {
             Some(only) if read.is_empty() => only,
             Some(last) => {
                 read.push(last);
-                self.union(read)?
+                self.union(&read)?
             }
             None => return Err(self.refused(clauses::SUBQUERY)),
         };
@@ -76,7 +76,7 @@ impl<'q, 'a> From<'q, 'a> {
         let mut scope = self.scope(from, names, depth + 1)?;
         scope.restrict(filter)?;
         scope = self.grouped(scope, items, group_by, having, at)?;
-        scope = self.windowed(scope, items, at)?;
+        scope = scope.windowed(items, at)?;
         let mut columns: Vec<(String, Meaning)> = Vec::new();
         for item in items {
             let (expr, name) = match item {
@@ -107,14 +107,14 @@ impl<'q, 'a> From<'q, 'a> {
     }
 
     /// UNION ALL: column by column, by their order; the first SELECT names them.
-    fn union(&self, read: Vec<Read<'a>>) -> Result<Read<'a>, Refusal> {
+    fn union(&self, read: &[Read<'a>]) -> Result<Read<'a>, Refusal> {
         let at = self.parsed.find(&[Keyword::UNION]);
         let Some(first) = read.first() else { return Err(self.refused(clauses::SUBQUERY)) };
         let names: Vec<String> = first.columns.iter().map(|(name, _)| name.clone()).collect();
         let partitions = first.scope.partitions.clone();
         let mut columns: Vec<(String, Meaning)> = Vec::new();
         let mut closing: Vec<Closing> = read.iter().map(|_| Closing::new("c")).collect();
-        for branch in &read {
+        for branch in read {
             if branch.columns.len() != names.len() {
                 let message = format!("the first SELECT of UNION ALL has {} columns, this one {}", names.len(), branch.columns.len());
                 return Err(invalid(branch.at, message, "write the same columns in the same order"));
@@ -155,7 +155,9 @@ impl<'q, 'a> From<'q, 'a> {
         let relation = Relation::Union(read.iter().zip(closing).map(|(branch, closing)| closing.select(&branch.scope)).collect());
         let mut scope = Scope::of_relation(self.contract, relation, max_rows);
         scope.partitions = partitions;
-        read.iter().for_each(|branch| scope.take_uses(&branch.scope));
+        for branch in read {
+            scope.take_uses(&branch.scope);
+        }
         Ok(Read { scope, columns, at })
     }
 

@@ -8,7 +8,6 @@ use sqlparser::ast::{
     Expr, Function, OrderByExpr, OrderByOptions, SelectItem, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
 };
 
-use super::From;
 use super::close::Closing;
 use super::group::{Folds, expression_of, functions};
 use crate::question::expression::{arguments, called};
@@ -23,9 +22,9 @@ pub const WINDOW_FUNCTIONS: &[&str] = &["dense_rank", "first_value", "lag", "lea
 /// Most rows that LAG and LEAD look away.
 const MAX_SHIFT: i32 = 1_000;
 
-impl<'a> From<'_, 'a> {
+impl Scope<'_> {
     /// The scope after the windows of SELECT; the same scope when there are none.
-    pub(super) fn windowed(&self, inner: Scope<'a>, items: &[SelectItem], at: Option<Position>) -> Result<Scope<'a>, Refusal> {
+    pub(super) fn windowed(self, items: &[SelectItem], at: Option<Position>) -> Result<Self, Refusal> {
         let mut calls: Vec<&Function> = Vec::new();
         for expr in items.iter().filter_map(expression_of) {
             functions(expr, &mut |function| {
@@ -35,24 +34,22 @@ impl<'a> From<'_, 'a> {
             });
         }
         if calls.is_empty() {
-            return Ok(inner);
+            return Ok(self);
         }
         let mut closing = Closing::new("c");
-        let (sources, mut computed) = (closing.sources(&inner), closing.computed(&inner));
+        let (sources, mut computed) = (closing.sources(&self), closing.computed(&self));
         // Rows keep everything that is visible; what nothing reads is taken out of the plan in the end.
         let mut folds = Folds { closing: Closing::new("w"), all: Vec::new() };
         let mut columns: Vec<Windowed> = Vec::new();
         for function in calls {
-            let typed = inner.window(function, &mut closing, &mut folds, &mut columns, at)?;
+            let typed = self.window(function, &mut closing, &mut folds, &mut columns, at)?;
             computed.push((Expr::Function(function.clone()), typed));
         }
-        let relation = Relation::Window { input: Box::new(closing.select(&inner)), columns };
-        let max_rows = inner.max_rows;
-        Ok(inner.replaced(relation, max_rows).with_sources(sources, computed))
+        let relation = Relation::Window { input: Box::new(closing.select(&self)), columns };
+        let max_rows = self.max_rows;
+        Ok(self.replaced(relation, max_rows).with_sources(sources, computed))
     }
-}
 
-impl Scope<'_> {
     /// A window function as an expression over the windows' columns.
     fn window(
         &self,
