@@ -42,9 +42,11 @@ fn documents(bytes: &[u8]) {
     }
 }
 
-fn message<T: Message + Default + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
+/// Compared as bytes: a message may hold a floating-point number that is not equal to itself.
+fn message<T: Message + Default>(bytes: &[u8]) {
     if let Ok(message) = T::decode(bytes) {
-        assert_eq!(T::decode(message.encode_to_vec().as_slice()).as_ref(), Ok(&message));
+        let encoded = message.encode_to_vec();
+        assert_eq!(T::decode(encoded.as_slice()).map(|again| again.encode_to_vec()), Ok(encoded));
     }
 }
 

@@ -4,6 +4,9 @@
 //! which single texts are read (`commun-sql`'s own tests), whole federations (`tests/sandbox`). README.md says how to add a case.
 
 mod dataset;
+#[path = "../audit/naive/keep.rs"]
+#[allow(dead_code, reason = "the audit chooses rows and values by it too")]
+mod keep;
 mod meaning;
 mod oracle;
 mod postgres;
@@ -15,6 +18,7 @@ mod written;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use commun_domain::WireCode;
@@ -30,12 +34,16 @@ const LEAST_CASES: usize = 700;
 /// Fewest refusals among them.
 const LEAST_REFUSALS: usize = 150;
 
+/// Fewest answers in which L0 or Linf has cut something.
+const LEAST_BINDING: usize = 100;
+
 /// What a file holds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     answers: usize,
     refusals: usize,
     known_faults: usize,
+    binding: usize,
 }
 
 impl Count {
@@ -65,11 +73,14 @@ fn every_question_is_refused_as_written_or_agrees_with_postgresql() -> Result<()
         total.answers += count.answers;
         total.refusals += count.refusals;
         total.known_faults += count.known_faults;
+        total.binding += count.binding;
     }
-    eprintln!("all: {} cases, {} of them refusals; {} known faults", total.cases(), total.refusals, total.known_faults);
+    let Count { refusals, known_faults, binding, .. } = total;
+    eprintln!("all: {} cases, {refusals} of them refusals; a bound binds in {binding}; {known_faults} known faults", total.cases());
     ensure!(faults.is_empty(), "{} case(s) fail:\n\n{}", faults.len(), faults.join("\n"));
     ensure!(total.cases() >= LEAST_CASES, "{} cases are left of at least {LEAST_CASES}", total.cases());
     ensure!(total.refusals >= LEAST_REFUSALS, "{} refusals are left of at least {LEAST_REFUSALS}", total.refusals);
+    ensure!(total.binding >= LEAST_BINDING, "a bound binds in {} cases of at least {LEAST_BINDING}", total.binding);
     Ok(())
 }
 
@@ -89,8 +100,9 @@ fn run_file(
     faults: &mut Vec<String>,
 ) -> Result<Count> {
     let records = sqllogictest::parse_file::<DefaultColumnType>(file).with_context(|| file.display().to_string())?;
+    let binding = Arc::new(AtomicUsize::new(0));
     let mut runner = Runner::new(|| {
-        let commun = Commun::new(Arc::clone(dataset), Arc::clone(postgres), Arc::clone(runtime));
+        let commun = Commun::new(Arc::clone(dataset), Arc::clone(postgres), Arc::clone(runtime), Arc::clone(&binding));
         std::future::ready(Ok(commun))
     });
     runner.with_column_validator(strict_column_validator);
@@ -115,6 +127,7 @@ fn run_file(
             faults.push(error.to_string());
         }
     }
+    count.binding = binding.load(Ordering::Relaxed);
     ensure!(count.cases() > 0, "{} holds no case", file.display());
     Ok(count)
 }

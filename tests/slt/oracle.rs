@@ -1,15 +1,17 @@
 //! The plan's meaning (the head of `commun_domain::plan`) as SQL of `PostgreSQL`: the judge of the engine's exact cells.
 //!
-//! Every bound is written out but the choice of L0 groups and of the values that a histogram keeps, which are pseudo-random; of those the
-//! numbers are given that hold whatever the choice. Whether the plan is what the question's text says is judged by [`crate::written`].
+//! Every bound is written out. Which L0 groups count is pseudo-random: they are chosen here by the audit's own reading of the paper ([`Key`]). Of
+//! the values that a histogram keeps, also pseudo-random, the numbers are given that hold whatever the choice. Whether the plan is what the question's text says is judged by [`crate::written`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use anyhow::{Context, Result, ensure};
+use commun_domain::QueryId;
 use commun_domain::plan::{Aggregate, KeyKind, KeySource, Measured, Output, PrivatePlan};
 
 use crate::dataset::Dataset;
+use crate::keep::Key;
 use crate::meaning::Meaning;
 use crate::postgres::Postgres;
 use crate::relation;
@@ -17,14 +19,27 @@ use crate::relation;
 /// Totals per output over the grid, in native units; of a histogram its root alone.
 pub(crate) type Grid = Vec<Vec<i128>>;
 
-/// The bounded answer, but for L0.
+/// What one person gives to one group in one partition, bounded.
+struct Group {
+    unit: String,
+    partition: String,
+    cell: usize,
+    /// Of each output, in native units.
+    values: Vec<i128>,
+    /// Whether Linf has cut something.
+    cut: bool,
+}
+
+/// The groups of everyone, before L0.
+pub(crate) struct Groups(Vec<Group>);
+
+/// The bounded answer to one query.
 pub(crate) struct Bounded {
-    /// As if every group of a person counted.
     pub(crate) cells: Grid,
-    /// Most groups of one person in one partition.
-    pub(crate) most_groups: i128,
-    /// Groups that count, of all people and partitions, once L0 is applied.
-    pub(crate) kept_groups: i128,
+    /// Whether L0 has cut groups of somebody.
+    pub(crate) groups_cut: bool,
+    /// Whether Linf has cut rows, values or a sum of somebody's.
+    pub(crate) rows_cut: bool,
 }
 
 /// The bins of a histogram, as if every value of everyone counted.
@@ -86,77 +101,96 @@ impl<'a> Rows<'a> {
     fn measured(&self, of: &Measured) -> Result<String> {
         Ok(format!("clamped({}, {}, {})", self.meaning.value(&of.value)?, of.lo, of.hi))
     }
-
-    /// `GROUP BY` the keys.
-    fn group_by_keys(&self) -> String {
-        if self.keys.is_empty() { String::new() } else { format!("GROUP BY {}", self.keys.trim_end_matches(", ")) }
-    }
 }
 
-/// The plan's meaning.
-pub(crate) fn bounded(plan: &PrivatePlan, dataset: &Dataset, postgres: &Postgres) -> Result<Bounded> {
+/// The plan's meaning, but for L0.
+pub(crate) fn groups(plan: &PrivatePlan, dataset: &Dataset, postgres: &Postgres) -> Result<Groups> {
     let rows = Rows::of(plan, dataset)?;
-    let (mut values, mut totals) = (String::new(), Vec::new());
+    let (mut parts, mut values, mut cuts) = (String::new(), Vec::new(), vec!["FALSE".to_owned()]);
     for (number, output) in plan.outputs.iter().enumerate() {
         let condition = rows.condition(output)?;
         let mut part = |name: &str, what: String| {
             let named = format!("{name}_{number}");
-            values.extend([", COALESCE(", &what, " FILTER (WHERE ", &condition, "), 0) AS ", &named]);
+            parts.extend([", COALESCE(", &what, " FILTER (WHERE ", &condition, "), 0) AS ", &named]);
             named
         };
-        totals.push(match &output.aggregate {
-            Aggregate::CountRows { max_rows_per_person } => {
+        let (value, cut) = match &output.aggregate {
+            Aggregate::CountRows { max_rows_per_person: most } => {
                 let rows = part("rows", "COUNT(*)".to_owned());
-                format!("SUM(LEAST({rows}, {max_rows_per_person}))")
+                (format!("LEAST({rows}, {most})"), format!("{rows} > {most}"))
             }
-            Aggregate::CountUnits => {
-                let rows = part("rows", "COUNT(*)".to_owned());
-                format!("SUM(LEAST({rows}, 1))")
-            }
+            Aggregate::CountUnits => (format!("LEAST({}, 1)", part("rows", "COUNT(*)".to_owned())), "FALSE".to_owned()),
             Aggregate::Sum { measured: of, max_rows_per_person: most } => {
                 let sum = part("sum", format!("SUM({})", rows.measured(of)?));
-                format!("SUM(clamped({sum}, {most}::numeric * {}, {most}::numeric * {}))", of.lo.min(0), of.hi.max(0))
+                let clamped = format!("clamped({sum}, {most}::numeric * {}, {most}::numeric * {})", of.lo.min(0), of.hi.max(0));
+                (clamped.clone(), format!("{sum} <> {clamped}"))
             }
             Aggregate::CentredSum { measured: of, max_rows_per_person: most } => {
                 let x = rows.measured(of)?;
                 let count = part("count", format!("COUNT({x})"));
                 let sum = part("sum", format!("SUM(2 * {x} - ({}))", i128::from(of.lo) + i128::from(of.hi)));
-                format!("SUM(COALESCE(divided(1048576 * LEAST({count}, {most}) * {sum}, {count}, 'truncate'), 0))")
+                let mean = format!("divided(1048576 * LEAST({count}, {most}) * {sum}, {count}, 'truncate')");
+                (format!("COALESCE({mean}, 0)"), format!("{count} > {most}"))
             }
             Aggregate::CentredSquares { measured: of, max_rows_per_person: most } => {
                 let (x, range) = (rows.measured(of)?, i128::from(of.hi) - i128::from(of.lo));
                 let middle = i128::from(of.lo) + i128::from(of.hi);
                 let count = part("count", format!("COUNT({x})"));
                 let sum = part("sum", format!("SUM(2 * (2 * {x} - ({middle})) ^ 2 - {range}::numeric ^ 2)"));
-                format!("SUM(COALESCE(divided(1048576 * LEAST({count}, {most}) * round({sum}), {count}, 'truncate'), 0))")
+                let mean = format!("divided(1048576 * LEAST({count}, {most}) * round({sum}), {count}, 'truncate')");
+                (format!("COALESCE({mean}, 0)"), format!("{count} > {most}"))
             }
             Aggregate::Histogram { measured: of, max_rows_per_person: most, .. } => {
                 let count = part("count", format!("COUNT({})", rows.measured(of)?));
-                format!("SUM(LEAST({count}, {most}))")
+                (format!("LEAST({count}, {most})"), format!("{count} > {most}"))
             }
-        });
+        };
+        values.push(value);
+        cuts.push(cut);
     }
     let Rows { selected, keys, from, .. } = &rows;
     let script = format!(
-        "CREATE TEMPORARY TABLE person AS SELECT {selected}, COUNT(*) AS row_count{values} {from} GROUP BY {keys}the_unit, the_partition;\n\
-         SELECT {keys}{totals} FROM person {group_by};\n\\echo =\n\
-         SELECT COALESCE(MAX(groups), 0), COALESCE(SUM(LEAST(groups, {l0})), 0)\n\
-         FROM (SELECT COUNT(*) AS groups FROM person GROUP BY the_unit, the_partition) AS g;",
-        totals = totals.join(", "),
-        group_by = rows.group_by_keys(),
-        l0 = plan.max_groups_per_person,
+        "CREATE TEMPORARY TABLE person AS SELECT {selected}{parts} {from} GROUP BY {keys}the_unit, the_partition;\n\
+         SELECT {keys}the_unit, the_partition, ({cuts})::integer, {values} FROM person;",
+        cuts = cuts.join(" OR "),
+        values = values.join(", "),
     );
-    let printed = postgres.run(&dataset.name, &script)?;
-    let (cells, groups) = printed.split_once("=\n").context("psql printed no second result")?;
-    let (most, kept) = groups.trim().split_once('\t').context("psql printed no numbers of groups")?;
-    let mut grid = vec![vec![0; count_cells(plan)?]; plan.outputs.len()];
-    for (cell, numbers) in on_grid(cells, plan)? {
-        ensure!(numbers.len() == grid.len(), "PostgreSQL gives {} outputs instead of {}", numbers.len(), grid.len());
-        for (output, value) in grid.iter_mut().zip(numbers) {
-            output[cell] = value;
-        }
+    let mut found = Vec::new();
+    for (cell, columns) in on_grid(&postgres.run(&dataset.name, &script)?, plan)? {
+        let [unit, partition, cut, values @ ..] = columns.as_slice() else { anyhow::bail!("PostgreSQL prints no person") };
+        let values: Vec<i128> = values.iter().map(|value| whole(value)).collect::<Result<_>>()?;
+        ensure!(values.len() == plan.outputs.len(), "PostgreSQL gives {} outputs instead of {}", values.len(), plan.outputs.len());
+        found.push(Group { unit: unit.clone(), partition: partition.clone(), cell, values, cut: cut == "1" });
     }
-    Ok(Bounded { cells: grid, most_groups: most.parse()?, kept_groups: kept.parse()? })
+    Ok(Groups(found))
+}
+
+impl Groups {
+    /// What counts of them for one query: of each person in each partition the L0 groups with the least numbers.
+    pub(crate) fn bounded(&self, plan: &PrivatePlan, query: &QueryId) -> Result<Bounded> {
+        let mut persons: BTreeMap<(&str, &str), Vec<&Group>> = BTreeMap::new();
+        for group in &self.0 {
+            persons.entry((&group.unit, &group.partition)).or_default().push(group);
+        }
+        let mut bounded = Bounded {
+            cells: vec![vec![0; count_cells(plan)?]; plan.outputs.len()],
+            groups_cut: false,
+            rows_cut: self.0.iter().any(|group| group.cut),
+        };
+        let most = usize::try_from(plan.max_groups_per_person)?;
+        for ((unit, partition), mut groups) in persons {
+            let period = plan.calendar.parse(partition).with_context(|| format!("{partition} is no period"))?;
+            let key = Key::of_query(query).of_person(period.0, unit);
+            groups.sort_by_key(|group| u32::try_from(group.cell).map(|cell| (key.of_group(cell), cell)).ok());
+            bounded.groups_cut |= groups.len() > most;
+            for group in groups.into_iter().take(most) {
+                for (output, value) in bounded.cells.iter_mut().zip(&group.values) {
+                    output[group.cell] += value;
+                }
+            }
+        }
+        Ok(bounded)
+    }
 }
 
 /// The bins of an output that is a histogram; nothing of any other.
@@ -178,8 +212,8 @@ pub(crate) fn leaves(plan: &PrivatePlan, output: &Output, dataset: &Dataset, pos
     let (counts, most) = printed.split_once("=\n").context("psql printed no second result")?;
     let mut cells = vec![vec![0; bins]; count_cells(plan)?];
     for (cell, numbers) in on_grid(counts, plan)? {
-        let &[bin, count] = numbers.as_slice() else { anyhow::bail!("PostgreSQL prints no bin and count") };
-        *cells[cell].get_mut(usize::try_from(bin)?).context("a value lies in no bin")? = count;
+        let [bin, count] = numbers.as_slice() else { anyhow::bail!("PostgreSQL prints no bin and count") };
+        *cells[cell].get_mut(usize::try_from(whole(bin)?)?).context("a value lies in no bin")? = whole(count)?;
     }
     Ok(Some(Leaves { cells, most_values: most.trim().parse()? }))
 }
@@ -188,21 +222,24 @@ fn count_cells(plan: &PrivatePlan) -> Result<usize> {
     Ok(usize::try_from(plan.cells().context("the grid is too large")?)?)
 }
 
-/// Printed rows of keys and whole numbers: the cell of each row, and its numbers.
-fn on_grid(printed: &str, plan: &PrivatePlan) -> Result<Vec<(usize, Vec<i128>)>> {
+fn whole(number: &str) -> Result<i128> {
+    units(number, 0).with_context(|| format!("{number} is not whole"))
+}
+
+/// Printed rows of keys and other columns: the cell of each row, and its other columns.
+fn on_grid(printed: &str, plan: &PrivatePlan) -> Result<Vec<(usize, Vec<String>)>> {
     let places: Vec<HashMap<String, usize>> = plan.keys.iter().map(|key| places(plan, key)).collect();
     let mut found = Vec::new();
     for line in printed.lines() {
         let values: Vec<&str> = line.split('\t').collect();
         ensure!(values.len() > plan.keys.len(), "PostgreSQL gives too few columns: {line}");
-        let (keys, numbers) = values.split_at(plan.keys.len());
+        let (keys, others) = values.split_at(plan.keys.len());
         let mut cell = 0;
         for ((value, places), key) in keys.iter().zip(&places).zip(&plan.keys) {
             let value = value.split_once('.').map_or(*value, |(whole, _)| whole);
             cell = cell * key.cardinality(plan) + places.get(value).with_context(|| format!("{value} is off the grid"))?;
         }
-        let numbers = numbers.iter().map(|number| units(number, 0).with_context(|| format!("{number} is not whole")));
-        found.push((cell, numbers.collect::<Result<_>>()?));
+        found.push((cell, others.iter().map(|&column| column.to_owned()).collect()));
     }
     Ok(found)
 }

@@ -2,11 +2,12 @@
 //!
 //! Two judgements: the engine's exact cells against the plan's meaning ([`crate::oracle`]), and the plan against the question's own text
 //! ([`crate::written`]). `SET` is the tests' own and holds for the next question only: `SET commun.max_groups_per_person = 2`;
-//! `SET oracle = groups` where L0 binds (which groups count is pseudo-random, so only what holds for every choice is checked); and
+//! `SET oracle = groups` where L0 binds, so that another query must keep other groups; and
 //! `SET text = differs` where `PostgreSQL` understands the text otherwise, or not at all. Each is refused where it is not needed.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use commun_domain::Refusal;
 use commun_domain::ids::QueryId;
@@ -18,7 +19,7 @@ use sqllogictest::{DB, DBOutput, DefaultColumnType};
 use tokio::runtime::Runtime;
 
 use crate::dataset::Dataset;
-use crate::oracle::{self, Bounded, Grid, Leaves, scale_of};
+use crate::oracle::{self, Grid, Leaves, scale_of};
 use crate::postgres::Postgres;
 use crate::written;
 
@@ -75,12 +76,14 @@ pub(crate) struct Commun {
     dataset: Arc<Dataset>,
     postgres: Arc<Postgres>,
     runtime: Arc<Runtime>,
+    /// Counts answers in which a bound has cut something.
+    binding: Arc<AtomicUsize>,
     settings: Settings,
 }
 
 impl Commun {
-    pub(crate) fn new(dataset: Arc<Dataset>, postgres: Arc<Postgres>, runtime: Arc<Runtime>) -> Self {
-        Self { dataset, postgres, runtime, settings: DEFAULTS }
+    pub(crate) fn new(dataset: Arc<Dataset>, postgres: Arc<Postgres>, runtime: Arc<Runtime>, binding: Arc<AtomicUsize>) -> Self {
+        Self { dataset, postgres, runtime, binding, settings: DEFAULTS }
     }
 
     /// Whether a text is one of the tests' own settings, and so no case.
@@ -119,19 +122,23 @@ impl Commun {
         if self.evaluate(&plan, 1, small.clone())? != cells || spills && self.evaluate(&plan, 1, tight)? != cells {
             return Err(Fault::Disagree("the cells depend on threads, batches or memory".to_owned()));
         }
-        let bounded = oracle::bounded(&plan, &self.dataset, &self.postgres)?;
-        let binds = bounded.most_groups > i128::from(plan.max_groups_per_person);
+        let groups = oracle::groups(&plan, &self.dataset, &self.postgres)?;
+        let bounded = groups.bounded(&plan, &query(1))?;
+        let binds = bounded.groups_cut;
+        compare(&plan, &cells, &bounded.cells)?;
         match (with.groups_bind, binds) {
             (true, false) => return Err(Fault::Disagree("L0 does not bind here: remove SET oracle = groups".to_owned())),
             (false, true) => return Err(Fault::Disagree("L0 binds here: write SET oracle = groups".to_owned())),
-            (false, false) => compare(&plan, &cells, &bounded.cells)?,
+            (false, false) => {}
             (true, true) => {
-                check_groups(&plan, &cells, &bounded)?;
-                if self.evaluate(&plan, 2, small)? == cells {
+                let other = self.evaluate(&plan, 2, small)?;
+                compare(&plan, &other, &groups.bounded(&plan, &query(2))?.cells)?;
+                if other == cells {
                     return Err(Fault::Disagree("another query keeps the same groups of everyone".to_owned()));
                 }
             }
         }
+        self.binding.fetch_add(usize::from(binds || bounded.rows_cut), Ordering::Relaxed);
         for (output, ours) in plan.outputs.iter().zip(&cells) {
             if let Some(leaves) = oracle::leaves(&plan, output, &self.dataset, &self.postgres)? {
                 compare_leaves(output, ours, &leaves, binds)?;
@@ -147,10 +154,13 @@ impl Commun {
 
     fn evaluate(&self, plan: &PrivatePlan, query: u8, options: EngineOptions) -> Result<Grid, Fault> {
         let engine = DataFusionEngine::new(self.dataset.binding.clone(), self.dataset.folder.path()).with_options(options);
-        let id = QueryId::from_bytes([query; 32]);
-        let cells = self.runtime.block_on(engine.evaluate(plan, &id, &self.dataset.contract));
+        let cells = self.runtime.block_on(engine.evaluate(plan, &self::query(query), &self.dataset.contract));
         cells.map(|cells| cells.outputs).map_err(|error| Fault::Broken(format!("{error}\n{error:?}")))
     }
+}
+
+fn query(number: u8) -> QueryId {
+    QueryId::from_bytes([number; 32])
 }
 
 impl DB for Commun {
@@ -212,44 +222,6 @@ fn compare(plan: &PrivatePlan, engine: &Grid, judge: &Grid) -> Result<(), Fault>
         }
     }
     Ok(())
-}
-
-/// What holds whichever L0 groups of each person count.
-fn check_groups(plan: &PrivatePlan, engine: &Grid, all: &Bounded) -> Result<(), Fault> {
-    for ((output, ours), theirs) in plan.outputs.iter().zip(engine).zip(&all.cells) {
-        let ours = judged(output, ours)?;
-        let total: i128 = ours.iter().sum();
-        let kept = all.kept_groups;
-        let holds = match &output.aggregate {
-            // With a condition or without values a kept group may contribute nothing.
-            Aggregate::CountUnits if output.condition.is_none() => total == kept && within(&ours, theirs),
-            Aggregate::CountUnits => (0..=kept).contains(&total) && within(&ours, theirs),
-            Aggregate::CountRows { max_rows_per_person } | Aggregate::Histogram { max_rows_per_person, .. } => {
-                let least = if output.condition.is_none() && matches!(output.aggregate, Aggregate::CountRows { .. }) { kept } else { 0 };
-                (least..=kept * i128::from(*max_rows_per_person)).contains(&total) && within(&ours, theirs)
-            }
-            Aggregate::Sum { measured, max_rows_per_person } => {
-                let most = kept * i128::from(*max_rows_per_person);
-                (most * i128::from(measured.lo.min(0))..=most * i128::from(measured.hi.max(0))).contains(&total)
-            }
-            Aggregate::CentredSum { measured, max_rows_per_person } => {
-                let range = i128::from(measured.hi) - i128::from(measured.lo);
-                total.abs() <= (kept * i128::from(*max_rows_per_person) * range) << 20
-            }
-            Aggregate::CentredSquares { measured, max_rows_per_person } => {
-                let range = i128::from(measured.hi) - i128::from(measured.lo);
-                total.abs() <= (kept * i128::from(*max_rows_per_person) * range * range) << 20
-            }
-        };
-        if !holds {
-            return Err(Fault::Disagree(format!("{}: {ours:?} cannot be {kept} kept groups of {theirs:?}", output.name)));
-        }
-    }
-    Ok(())
-}
-
-fn within(ours: &[i128], all: &[i128]) -> bool {
-    ours.iter().zip(all).all(|(ours, all)| (0..=*all).contains(ours))
 }
 
 fn types(plan: &PrivatePlan) -> Vec<DefaultColumnType> {

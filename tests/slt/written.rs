@@ -15,6 +15,7 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result, ensure};
+use commun_domain::QueryId;
 use commun_domain::plan::answer::FRACTION_DIGITS;
 use commun_domain::plan::{Aggregate, AnswerCondition, AnswerValue, CompareOp, Estimate, PrivatePlan};
 
@@ -95,7 +96,7 @@ fn without_bounds(plan: &PrivatePlan, dataset: &Dataset, postgres: &Postgres) ->
             | Aggregate::Histogram { max_rows_per_person: most, .. } => *most = NO_BOUND,
         }
     }
-    let cells = oracle::bounded(&unbounded, dataset, postgres)?.cells;
+    let cells = oracle::groups(&unbounded, dataset, postgres)?.bounded(&unbounded, &QueryId::from_bytes([0; 32]))?.cells;
     let leaves = unbounded.outputs.iter().map(|output| oracle::leaves(&unbounded, output, dataset, postgres));
     let leaves = leaves.collect::<Result<Vec<_>>>()?;
     let whole: Vec<u16> = (0..plan.keys.len()).map(u16::try_from).collect::<Result<_, _>>()?;

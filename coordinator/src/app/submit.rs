@@ -95,10 +95,15 @@ impl App {
 
     /// The feed of a query that was asked before.
     fn known(&self, id: &QueryId, agency: &str) -> Result<Option<Arc<Feed>>, Refusal> {
-        if let Some(feed) = self.live().get(id).cloned() {
-            return of_agency(feed, agency).map(Some);
-        }
-        let Some(row) = self.store.query(id).map_err(LogError::from)? else { return Ok(None) };
+        let row = {
+            // Held over the reading: a query that begins between the two looks would be taken for one that a restart has ended.
+            let live = self.live();
+            if let Some(feed) = live.get(id).cloned() {
+                return of_agency(feed, agency).map(Some);
+            }
+            self.store.query(id).map_err(LogError::from)?
+        };
+        let Some(row) = row else { return Ok(None) };
         of_agency(Feed::ended(&row.agency, self.stored_outcome(&row)?), agency).map(Some)
     }
 
@@ -129,10 +134,13 @@ impl App {
 
     /// Remembers which release a query was given, so that its id stays answered. Without that nothing is lost: it would be found again.
     fn remember_replay(&self, new: &NewQuery<'_>, release: &StoredRelease) {
+        // Held over both steps: in between the query would look like one that nobody works on.
+        let live = self.live();
         let remembered = self.store.query_insert(new).and_then(|inserted| match inserted {
             Inserted::New => self.store.finish_with_stored_release(&new.query, &release.hash, new.now_ms),
             Inserted::Known(_) => Ok(()),
         });
+        drop(live);
         if let Err(error) = remembered {
             report(&new.query, &error);
         }

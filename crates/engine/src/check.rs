@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 pub use report::{CheckReport, ColumnReport, TableReport};
 
 use crate::binding::Binding;
-use crate::engine::{bound_sql, check_type, column_faults, stream};
+use crate::engine::{bound_sql, check_type, column_faults, stream, unlike_units};
 use crate::objections::Objectors;
 use crate::read::{Codes, Reading, Texts, UnitKind, Units, booleans, exact_numbers, is_unit, seconds, unpacked};
 use crate::{EngineError, EngineOptions, source};
@@ -31,10 +31,21 @@ const MAX_EXAMPLES_TRACKED: usize = 10_000;
 pub async fn check(binding: &Binding, folder: &Path, contract: &DataContract) -> Result<CheckReport, EngineError> {
     let context = source::open(binding, folder, &EngineOptions::default()).await?;
     let mut tables = Vec::new();
+    let mut kind: Option<(UnitKind, &str)> = None;
     for table in &contract.tables {
         let mut report = TableReport::new(&table.name, table.max_rows, table.max_rows_per_person);
         match bound_sql(binding, contract, &table.name) {
-            Ok(sql) => check_table(&context, (binding, folder), contract, table, &sql, &mut report).await?,
+            Ok(sql) => {
+                let found = check_table(&context, (binding, folder), contract, table, &sql, &mut report).await?;
+                // Tables are joined and put together by the unit, whatever a question asks.
+                if let Some(found) = found {
+                    let (known, other) = *kind.get_or_insert((found, table.name.as_str()));
+                    match known.with(found) {
+                        Some(both) => kind = Some((both, other)),
+                        None => report.faults.push(unlike_units(contract, other, &table.name).to_string()),
+                    }
+                }
+            }
             Err(error) => report.faults.push(error.to_string()),
         }
         tables.push(report);
@@ -42,6 +53,7 @@ pub async fn check(binding: &Binding, folder: &Path, contract: &DataContract) ->
     Ok(CheckReport { contract: format!("{} version {}", contract.name, contract.version), tables })
 }
 
+/// The kind of the table's units, if they can be read.
 async fn check_table(
     context: &datafusion::prelude::SessionContext,
     (binding, folder): (&Binding, &Path),
@@ -49,12 +61,12 @@ async fn check_table(
     table: &Table,
     sql: &str,
     report: &mut TableReport,
-) -> Result<(), EngineError> {
+) -> Result<Option<UnitKind>, EngineError> {
     let bound = match source::bound_plan(context, &table.name, sql).await {
         Ok(bound) => bound,
         Err(error) => {
             report.faults.push(error.to_string());
-            return Ok(());
+            return Ok(None);
         }
     };
     report.faults.extend(column_faults(bound.schema().fields().iter().map(|field| field.name().as_str()), contract, &table.name));
@@ -82,7 +94,7 @@ async fn check_table(
     report.columns.retain(|reported| columns.iter().any(|column| column.name == reported.name));
     if columns.len() < 2 || columns[0].name != contract.unit_column || columns[1].name != contract.partition_column {
         // Nothing can be said of rows without unit and partition; the faults say which is missing.
-        return Ok(());
+        return Ok(None);
     }
     let kind =
         bound.schema().field_with_unqualified_name(&contract.unit_column).map_or(UnitKind::Text, |field| UnitKind::of(field.data_type()));
@@ -90,7 +102,7 @@ async fn check_table(
         Ok(objectors) => objectors,
         Err(error) => {
             report.faults.push(error.to_string());
-            return Ok(());
+            return Ok(Some(kind));
         }
     };
     report.objections = binding.objections.is_some().then(|| u64::try_from(objectors.len()).unwrap_or(u64::MAX));
@@ -98,7 +110,7 @@ async fn check_table(
         Ok(streams) => streams,
         Err(message) => {
             report.faults.push(message);
-            return Ok(());
+            return Ok(Some(kind));
         }
     };
     let shared = Arc::new(Shared { columns, contract: contract.clone(), hasher: RandomState::new(), kind, objectors });
@@ -119,7 +131,7 @@ async fn check_table(
         seen.merge(reader.map_err(EngineError::execution)??);
     }
     seen.write(report);
-    Ok(())
+    Ok(Some(kind))
 }
 
 struct Checked {

@@ -92,7 +92,7 @@ impl EngineOptions {
     /// What bounding may use beside a list of objections of this size.
     fn room(&self, list_bytes: usize) -> Room {
         let bytes = self.memory_bytes.map(|bytes| (bytes.get() / 2).saturating_sub(list_bytes));
-        Room { bytes, folder: self.spill_folder.clone(), threads: self.threads.get() }
+        Room { bytes, folder: self.spill_folder.clone(), threads: self.threads.get(), stopped: Arc::default() }
     }
 }
 
@@ -153,14 +153,15 @@ impl DataFusionEngine {
         // A claim of order that turns out to be wrong is forgotten, and all begins again.
         for (sorted, passes) in [claimed, false].into_iter().zip(1..) {
             let mut inputs = Vec::new();
-            let mut kind = None;
+            let mut kind: Option<(UnitKind, &str)> = None;
             for (leaf, sql) in lowering.inputs.leaves.iter().zip(&texts) {
                 let (input, found) = scan(&context, contract, &leaf.table, sql, &leaf.needed, sorted).await?;
                 inputs.push(input);
-                // Tables whose ids have other types meet in the ids' text, which is what an id is.
-                kind = Some(kind.map_or(found, |kind| if kind == found { found } else { UnitKind::Text }));
+                let (known, other) = *kind.get_or_insert((found, leaf.table.as_str()));
+                let both = known.with(found).ok_or_else(|| unlike_units(contract, other, &leaf.table))?;
+                kind = Some((both, other));
             }
-            let kind = kind.unwrap_or(UnitKind::Text);
+            let kind = kind.map_or(UnitKind::Text, |(kind, _)| kind);
             let (lowering, shape) = (Arc::clone(&lowering), Arc::clone(&shape));
             let objectors = match &list {
                 Some(read) => Arc::clone(read),
@@ -258,6 +259,15 @@ async fn scan(
     }
     let physical = read_columns(context, bound, needed.iter().map(|needed| needed.name.as_str()), in_order).await.map_err(binding)?;
     Ok((physical, kind))
+}
+
+/// Two tables of which one has whole numbers for units and the other has texts: `7` and `'007'` may be one person or two.
+pub(crate) fn unlike_units(contract: &DataContract, one: &str, other: &str) -> EngineError {
+    let unit = &contract.unit_column;
+    EngineError::Binding(format!(
+        "{unit} is a whole number in one of the tables {one} and {other} and a text in the other, so that nobody can tell whether 7 is 007: \
+         make both texts in the SQL, as the texts are written, like CAST(id AS VARCHAR) AS {unit}"
+    ))
 }
 
 pub(crate) fn check_type(table: &str, column: &str, found: &arrow::datatypes::DataType, reading: &Reading) -> Result<(), EngineError> {

@@ -1,6 +1,6 @@
 //! What the root of a physical plan does: evaluates every batch that it is given, bounds each person and adds up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,15 @@ impl Clock {
     }
 }
 
+/// Tells threads that nobody waits for them any more, also when the evaluation is given up half-way.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// How an evaluation ended.
 pub(crate) enum Outcome {
     Done(Totals, Times),
@@ -88,6 +97,7 @@ impl Work {
 
     /// Reads everything. The outcome goes to the slot.
     pub(crate) async fn run(&self, streams: Vec<LeafStream>) {
+        let _stop = Stop(Arc::clone(&self.room.stopped));
         let outcome = if self.sorted {
             self.sorted(streams).await
         } else if self.lowering.inputs.program.is_some() {

@@ -79,6 +79,8 @@ fn the_limits_on_the_page_are_those_of_the_code() {
         format!("{} levels", crate::MAX_PREDICATE_DEPTH),
         format!("{} values in one `IN`", crate::MAX_LIST_ITEMS),
         format!("{} parts of an expression", crate::MAX_NODES),
+        format!("{} parts of all expressions", crate::MAX_EFFORT),
+        format!("{} numbers of one person", commun_domain::plan::relation::MAX_NUMBERS_AT_ONCE),
         format!("{} values of a key", crate::MAX_KEY_VALUES),
         format!("{} classes of `WIDTH_BUCKET`", crate::MAX_BUCKETS),
         format!("{} characters in the name of a class", crate::MAX_LABEL_CHARS),

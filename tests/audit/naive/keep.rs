@@ -16,8 +16,8 @@ impl Key {
     }
 
     /// The 128-bit hash of the period in four bytes and the unit as text.
-    pub(super) fn of_person(self, period: i32, person: u32) -> Self {
-        self.hash128(&[&period.to_le_bytes()[..], person.to_string().as_bytes()].concat())
+    pub(super) fn of_person(self, period: i32, person: &str) -> Self {
+        self.hash128(&[&period.to_le_bytes()[..], person.as_bytes()].concat())
     }
 
     pub(super) fn of_group(self, cell: u32) -> u64 {

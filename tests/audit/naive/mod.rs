@@ -75,7 +75,7 @@ pub(crate) fn judge(plan: &PrivatePlan, query: &QueryId, rows: &[Row]) -> Judged
     }
     let mut groups = Groups::new();
     for ((person, period), rows) in persons {
-        let key = Key::of_query(query).of_person(period, person);
+        let key = Key::of_query(query).of_person(period, &person.to_string());
         for row in relation::rows(&plan.relation, &rows, key, &mut 0) {
             if plan.filter.as_ref().is_some_and(|filter| truth(filter, &|name| row[name]) != Some(true)) {
                 continue;
@@ -87,7 +87,7 @@ pub(crate) fn judge(plan: &PrivatePlan, query: &QueryId, rows: &[Row]) -> Judged
     let cells: usize = plan.keys.iter().map(|key| cardinality(plan, &key.source)).product();
     let mut judged = Judged { outputs: plan.outputs.iter().map(|output| vec![0; cells * width(output)]).collect(), ..Judged::default() };
     for ((person, period), groups) in &groups {
-        let key = Key::of_query(query).of_person(*period, *person);
+        let key = Key::of_query(query).of_person(*period, &person.to_string());
         let mut kept: Vec<u32> = groups.keys().copied().collect();
         kept.sort_by_key(|cell| (key.of_group(*cell), *cell));
         let most = usize::try_from(plan.max_groups_per_person).unwrap();

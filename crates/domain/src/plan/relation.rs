@@ -19,6 +19,10 @@ pub const MAX_ROWS_AT_ONCE: u32 = 1 << 14;
 /// Most rows of one person in one partition on either side of a join.
 pub const MAX_JOINED_ROWS: u32 = 1 << 8;
 
+/// Most numbers that whatever is computed of one person in one partition may have: rows times columns, over all relations of a plan that are not
+/// row by row, and their inputs. It bounds what a heavy person costs a holder: 64 MiB.
+pub const MAX_NUMBERS_AT_ONCE: u64 = 1 << 23;
+
 /// A column that is computed of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Computed {
@@ -256,6 +260,27 @@ impl Relation {
             Self::Group { keys, .. } if keys.is_empty() => 1,
             Self::Select { input, .. } | Self::Window { input, .. } | Self::Group { input, .. } => input.most_rows(),
         }
+    }
+
+    /// Columns of its rows; a table's are not known here.
+    pub fn width(&self) -> u64 {
+        match self {
+            Self::Table(_) => 0,
+            Self::Select { columns, .. } => columns.len() as u64,
+            Self::Union(inputs) => inputs.first().map_or(0, Self::width),
+            Self::Join { left, right, .. } => left.width().saturating_add(right.width()),
+            Self::Group { keys, folds, .. } => keys.len() as u64 + folds.len() as u64,
+            Self::Window { input, columns } => input.width().saturating_add(columns.len() as u64),
+        }
+    }
+
+    /// Most numbers that one person in one partition has in it and in what it is made of, once persons are taken whole; compare
+    /// [`MAX_NUMBERS_AT_ONCE`]. What is row by row streams, so only its result counts.
+    pub fn most_numbers(&self) -> u64 {
+        // A row costs something also without a column.
+        let own = self.most_rows().saturating_mul(self.width().saturating_add(1));
+        let below = if self.is_row_by_row() { Vec::new() } else { self.inputs() };
+        below.into_iter().fold(own, |sum, input| sum.saturating_add(input.most_numbers()))
     }
 
     /// The columns that it reads of the relations that it is made of, when those in `wanted` are read of it.

@@ -8,8 +8,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::hash::Hasher;
 use super::merge::Merge;
@@ -35,6 +35,15 @@ pub(crate) struct Room {
     /// Where what does not fit goes.
     pub(crate) folder: PathBuf,
     pub(crate) threads: usize,
+    /// Set when nobody waits for the result any more.
+    pub(crate) stopped: Arc<AtomicBool>,
+}
+
+impl Room {
+    /// An error once nobody waits any more. Asked between pieces of work that are long: a thread of its own does not end with who waits for it.
+    pub(crate) fn go_on(&self) -> io::Result<()> {
+        if self.stopped.load(Ordering::Relaxed) { Err(io::Error::other("nobody waits for the result any more")) } else { Ok(()) }
+    }
 }
 
 /// Bytes that are held now, and the most that were.
@@ -207,6 +216,7 @@ impl Radix {
         std::thread::scope(|scope| {
             let work = || -> io::Result<()> {
                 while let Some(number) = spilled.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
+                    self.room.go_on()?;
                     let part = std::mem::take(&mut *self.parts[number].lock().unwrap_or_else(PoisonError::into_inner));
                     part.spill.map_or(Ok(()), |spill| merge.run(spill, 1))?;
                 }
@@ -225,6 +235,7 @@ impl Radix {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(part) = self.parts.get(number) else { break };
+            self.room.go_on()?;
             let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
             let (chunks, started) = (std::mem::take(&mut part.chunks), part.table.take());
             if part.spill.is_some() {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use commun_domain::contract::DataContract;
-use commun_domain::plan::relation::{Computed, Fold, Folded, Relation, RowOrder, WindowFunction, Windowed};
+use commun_domain::plan::relation::{Computed, Fold, Folded, MAX_NUMBERS_AT_ONCE, Relation, RowOrder, WindowFunction, Windowed};
 use commun_domain::plan::{Condition, PrivatePlan, Value, names_read};
 
 use super::{Needed, check, fault};
@@ -66,6 +66,8 @@ pub(crate) struct Program {
     pub(crate) root: Node,
     /// Names of each part's columns, in order.
     pub(crate) parts: Vec<Vec<String>>,
+    /// See [`Relation::most_numbers`].
+    pub(crate) most_numbers: u64,
 }
 
 /// A relation, lowered.
@@ -105,9 +107,12 @@ pub(super) fn inputs(plan: &PrivatePlan, contract: &DataContract) -> Result<Inpu
         builder.leaves_of(&plan.relation, Vec::new(), 0)?;
         return Ok(Inputs { leaves: builder.leaves, program: None });
     }
+    if plan.relation.most_numbers() > MAX_NUMBERS_AT_ONCE {
+        return Err(fault("one person could have too many numbers in it"));
+    }
     let root = builder.node(&plan.relation)?;
     let Builder { leaves, parts, .. } = builder;
-    Ok(Inputs { leaves, program: Some(Program { root, parts }) })
+    Ok(Inputs { leaves, program: Some(Program { root, parts, most_numbers: plan.relation.most_numbers() }) })
 }
 
 fn no_column(name: &str) -> EngineError {

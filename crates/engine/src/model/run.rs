@@ -43,7 +43,7 @@ impl Case {
     /// The rows in any order, dealt by as many readers as there are threads. `look` is called when all is dealt and nothing is finished.
     pub(crate) fn radix_in(&self, folder: &Path, way: Way, look: impl Fn()) -> Ran {
         let (lowering, shape) = self.lowered();
-        let room = Room { bytes: way.bytes, folder: folder.to_owned(), threads: way.threads };
+        let room = Room { bytes: way.bytes, folder: folder.to_owned(), threads: way.threads, stopped: Arc::default() };
         let radix = Arc::new(Radix::new(SharedShape::clone(&shape), way.kind, room, way.threads));
         let batches = Self::lowered_batches(&lowering, &self.rows, way.kind, way.batch_rows);
         std::thread::scope(|scope| {

@@ -40,8 +40,10 @@ pub(super) fn cost(node: &Node, rows: &[usize]) -> usize {
         Node::Select { input, .. } | Node::Group { input, .. } | Node::Window { input, .. } => cost(input, rows),
         Node::Union(inputs) => inputs.iter().map(|input| cost(input, rows)).sum(),
         Node::Join { left, right, .. } => {
-            let side = |node: &Node| cost(node, rows).min(MAX_JOINED_ROWS as usize);
-            cost(left, rows) + cost(right, rows) + side(left) * side(right)
+            // Each side once: a chain of joins is as deep as a question is long.
+            let (left, right) = (cost(left, rows), cost(right, rows));
+            let side = |rows: usize| rows.min(MAX_JOINED_ROWS as usize);
+            left + right + side(left) * side(right)
         }
     }
 }

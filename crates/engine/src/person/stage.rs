@@ -73,6 +73,15 @@ impl Stage {
         Ok(())
     }
 
+    /// How many persons are computed at a time: as many as there are threads, or as fit the half of the room that rows do not take, at their
+    /// very heaviest. One always is.
+    fn workers(&self, program: &Program) -> usize {
+        // Numbers, and as much again for what is in between.
+        let heaviest = usize::try_from(program.most_numbers).unwrap_or(usize::MAX).saturating_mul(2 * 8).max(1);
+        let fitting = self.room.bytes.map_or(SHARDS, |limit| limit / 2 / heaviest);
+        self.room.threads.min(fitting).clamp(1, SHARDS)
+    }
+
     /// Runs the program over everything that was handed in, and deals what comes out to be bounded.
     pub(crate) fn finish(&self, radix: &Arc<Radix>) -> io::Result<()> {
         let Some(program) = &self.lowering.inputs.program else { return Ok(()) };
@@ -81,6 +90,7 @@ impl Stage {
             let work = || -> io::Result<()> {
                 let mut dealer = Dealer::new(Arc::clone(radix));
                 while let Some(shard) = self.shards.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    self.room.go_on()?;
                     let runs = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
                     let held = runs.bytes();
                     let mut passing = Passing::new(self, program, &mut dealer);
@@ -91,7 +101,7 @@ impl Stage {
                 }
                 dealer.finish()
             };
-            let workers: Vec<_> = (0..self.room.threads.clamp(1, SHARDS)).map(|_| scope.spawn(work)).collect();
+            let workers: Vec<_> = (0..self.workers(program)).map(|_| scope.spawn(work)).collect();
             workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| io::Error::other("a worker stopped"))?)
         })
     }
@@ -199,6 +209,7 @@ impl<'s, 'd> Passing<'s, 'd> {
         if persons.is_empty() {
             return Ok(());
         }
+        self.stage.room.go_on()?;
         let frame = |(names, (contents, ends)): (&Vec<String>, &mut (Vec<u64>, Vec<usize>))| {
             let (contents, starts) = (std::mem::take(contents), std::mem::replace(ends, vec![0]));
             let (columns, rows) = (names.len(), starts.last().copied().unwrap_or(0));

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use commun_domain::plan::PrivatePlan;
 use commun_domain::plan::relation::{MAX_JOINED_ROWS, MAX_ROWS_AT_ONCE, Relation};
@@ -10,11 +12,15 @@ use commun_domain::query::{PriceRequest, QuerySettings};
 use commun_domain::units::Rho;
 use commun_privacy::price;
 
+use super::Stage;
+use super::evaluate::cost;
 use super::kept::Kept;
 use super::runs::Runs;
 use crate::EngineOptions;
-use crate::bound::PrfKey;
+use crate::bound::{PrfKey, Radix, Room, Totals};
+use crate::lower::{Lowering, Node};
 use crate::model::random::Dice;
+use crate::read::UnitKind;
 use crate::testing::{Row, contract, options, over_csv, query_id};
 
 const MONTHS: [&str; 2] = ["2011-01", "2011-02"];
@@ -196,4 +202,32 @@ fn relations_that_no_compiler_makes_are_refused_before_anything_is_read() {
         refused(&|relation| *relation = Relation::Group { input: Box::new(table()), keys: vec![], folds: vec![] })
             .contains("a table stands")
     );
+}
+
+#[test]
+fn the_cost_of_a_chain_of_joins_is_that_of_its_links() {
+    let mut chain = Node::Part(0);
+    for number in 0..200 {
+        let condition = None;
+        chain = Node::Join { left: Box::new(chain), right: Box::new(Node::Part(0)), outer: false, condition, number };
+    }
+    let most = MAX_JOINED_ROWS as usize;
+    assert_eq!(cost(&Node::Part(0), &[3]), 3);
+    assert_eq!(cost(&chain, &[most]), most + 200 * (most * most + most));
+}
+
+#[test]
+fn work_for_whole_persons_stops_when_nobody_waits_for_it() {
+    let plan = plan(QUESTIONS[0], 2);
+    let (lowering, shape) = Lowering::new(&plan, &query_id(1), &contract()).unwrap();
+    let (lowering, shape) = (Arc::new(lowering), Arc::new(shape));
+    let room = Room { bytes: None, folder: std::env::temp_dir(), threads: 2, stopped: Arc::default() };
+    let stage = Stage::new(lowering, UnitKind::Text, room.clone());
+    let radix = Arc::new(Radix::new(shape.clone(), UnitKind::Text, room.clone(), 2));
+    let totals = Mutex::new(Totals::zero(&shape));
+    stage.finish(&radix).unwrap();
+    radix.finish(&totals).unwrap();
+    room.stopped.store(true, Ordering::Relaxed);
+    assert!(stage.finish(&radix).is_err());
+    assert!(radix.finish(&totals).is_err());
 }

@@ -16,7 +16,7 @@ use crate::testing::{contract, query_id, rich_plan};
 
 fn bounded(plan: &PrivatePlan, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     let (lowering, shape) = Lowering::new(plan, &query_id(1), &contract()).unwrap();
-    let room = Room { bytes: None, folder: PathBuf::new(), threads: NonZeroUsize::MIN.get() };
+    let room = Room { bytes: None, folder: PathBuf::new(), threads: NonZeroUsize::MIN.get(), stopped: Arc::default() };
     let (lowering, shape, outcome) = (Arc::new(lowering), Arc::new(shape), Mutex::default());
     let (kind, objectors) = (UnitKind::Text, Arc::new(Objectors::none(UnitKind::Text)));
     Arc::new(BoundExec::new(vec![input], Arc::new(Work { lowering, shape, kind, objectors, room, sorted: false, outcome })))

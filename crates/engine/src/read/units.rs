@@ -31,6 +31,15 @@ impl UnitKind {
             _ => Self::Text,
         }
     }
+
+    /// How units of both kinds are read as the same persons; `None` when that is not sure. Whole numbers of any width meet in their decimal text.
+    pub(crate) fn with(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            _ if self == other => Some(self),
+            (Self::Text, _) | (_, Self::Text) => None,
+            _ => Some(Self::Text),
+        }
+    }
 }
 
 /// Units of a batch.

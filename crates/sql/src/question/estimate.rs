@@ -20,6 +20,12 @@ use crate::refuse::{bare, invalid, not_private, place_of, place_of_name};
 /// Most keys of one GROUPING: a bit each.
 const MAX_GROUPING_KEYS: usize = 32;
 
+fn size(estimate: &Estimate) -> usize {
+    let mut nodes = 0;
+    estimate.visit(&mut |_| nodes += 1);
+    nodes
+}
+
 impl Questions<'_, '_> {
     /// A number computed from aggregates and constants. `named`: the column of the answer that first needs it.
     pub(crate) fn estimate(&self, expr: &Expr, outputs: &mut Outputs, named: &str, depth: usize) -> Result<Estimate, Refusal> {
@@ -28,8 +34,8 @@ impl Questions<'_, '_> {
             return Err(invalid(at, format!("the expression is nested deeper than {MAX_PREDICATE_DEPTH}"), "write it flat"));
         }
         let estimate = self.estimate_of(bare(expr), outputs, named, depth, at)?;
-        let mut nodes = 0;
-        estimate.visit(&mut |_| nodes += 1);
+        let nodes = size(&estimate);
+        self.scope.effort.spend(nodes, at)?;
         if nodes > MAX_NODES { Err(super::types::too_large(at)) } else { Ok(estimate) }
     }
 
@@ -191,6 +197,7 @@ impl Questions<'_, '_> {
                     return Err(invalid(at, format!("IN (...) takes 1 to {MAX_LIST_ITEMS} values"), "write fewer"));
                 }
                 let tested = self.estimate(tested, outputs, NAMED, depth + 1)?;
+                self.scope.effort.spend(size(&tested).saturating_mul(list.len()), at)?;
                 let equal = |item: &Expr, outputs: &mut Outputs| {
                     let right = self.estimate(item, outputs, NAMED, depth + 1)?;
                     Ok(AnswerCondition::Compare { op: CompareOp::Eq, left: tested.clone(), right })

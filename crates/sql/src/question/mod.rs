@@ -4,6 +4,7 @@
 //! GROUP BY give keys and aggregates (`items`, `aggregate`); HAVING, ORDER BY and LIMIT are computed from the answer (`estimate`).
 
 mod aggregate;
+mod effort;
 mod estimate;
 mod expression;
 mod from;
@@ -17,6 +18,7 @@ mod types;
 use commun_domain::calendar::Period;
 use commun_domain::contract::{ColumnType, DataContract};
 use commun_domain::error::Position;
+use commun_domain::plan::relation::MAX_NUMBERS_AT_ONCE;
 use commun_domain::plan::{Aggregate, AnswerColumn, AnswerValue, Estimate, KeySource, MAX_CELLS, Output, PLAN_VERSION, PrivatePlan};
 use commun_domain::query::QuerySettings;
 use commun_domain::{Document, Refusal, WireCode};
@@ -33,6 +35,7 @@ use literal::{Written, written};
 use scope::{Scope, Use};
 
 pub use aggregate::AGGREGATES;
+pub use effort::MAX_EFFORT;
 pub use expression::{FUNCTIONS, MAX_BUCKETS, MAX_LABEL_CHARS, MAX_LIST_ITEMS, MAX_PREDICATE_DEPTH};
 pub use from::WINDOW_FUNCTIONS;
 pub use items::MAX_KEY_VALUES;
@@ -131,6 +134,13 @@ pub fn compile(sql: &str, contract: &DataContract, settings: &QuerySettings) -> 
         return Err(too_many_cells(parsed.find(&[Keyword::GROUP, Keyword::SELECT])));
     }
     prune::unread_columns(&mut plan);
+    let numbers = plan.relation.most_numbers();
+    if !plan.relation.is_row_by_row() && numbers > MAX_NUMBERS_AT_ONCE {
+        let message = format!(
+            "one person could have {numbers} numbers in the joins, windows and groups of this question; {MAX_NUMBERS_AT_ONCE} are possible"
+        );
+        return Err(not_private(at(Keyword::FROM), message, "join fewer tables, group before joining, or ask several questions"));
+    }
     check_people(&plan, contract, &places)?;
     // What nests too deep to be read back is refused here, with a hint, instead of at a holder.
     if PrivatePlan::from_bytes(&plan.to_bytes()).as_ref() != Ok(&plan) {

@@ -14,6 +14,7 @@ use commun_domain::ids::is_name;
 use commun_domain::plan::{Condition, Relation, Value};
 use sqlparser::ast::{Expr, Ident};
 
+use super::effort::Effort;
 use super::types::{ListRef, Type, Typed};
 use crate::refuse::{bare, invalid};
 use crate::text::start_of;
@@ -59,6 +60,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) filter: Vec<Condition>,
     /// Expressions that a GROUP BY or a window has worked out already, and what they stand for.
     pub(crate) computed: Vec<(Expr, Typed)>,
+    pub(crate) effort: Effort,
     uses: RefCell<Vec<Use>>,
 }
 
@@ -78,19 +80,19 @@ pub(crate) fn plain_name(ident: &Ident) -> Result<String, Refusal> {
 
 impl<'a> Scope<'a> {
     /// A table of persons with its own columns.
-    pub(crate) fn of_table(contract: &'a DataContract, table: &'a Table, alias: Option<String>) -> Self {
+    pub(crate) fn of_table(contract: &'a DataContract, table: &'a Table, alias: Option<String>, effort: &Effort) -> Self {
         let mut columns: Vec<(String, Meaning)> =
             table.columns.iter().map(|column| (column.name.clone(), Meaning::Typed(column_value(contract, column)))).collect();
         columns.push((contract.partition_column.clone(), Meaning::Partition));
         columns.push((contract.unit_column.clone(), Meaning::Unit));
         let qualifiers = qualifiers(contract, &table.name, alias);
-        let mut scope = Self::of_relation(contract, Relation::Table(table.name.clone()), table.max_rows_per_person);
+        let mut scope = Self::of_relation(contract, Relation::Table(table.name.clone()), table.max_rows_per_person, effort);
         scope.sources.push(Source { qualifiers, columns });
         scope
     }
 
     /// A relation of which nothing is visible yet.
-    pub(crate) fn of_relation(contract: &'a DataContract, relation: Relation, max_rows: u32) -> Self {
+    pub(crate) fn of_relation(contract: &'a DataContract, relation: Relation, max_rows: u32, effort: &Effort) -> Self {
         Self {
             contract,
             relation,
@@ -99,6 +101,7 @@ impl<'a> Scope<'a> {
             partitions: None,
             filter: Vec::new(),
             computed: Vec::new(),
+            effort: effort.clone(),
             uses: RefCell::default(),
         }
     }
@@ -148,6 +151,7 @@ impl<'a> Scope<'a> {
     /// The column that an expression is; `None` when it is not a column at all.
     pub(crate) fn column(&self, expr: &Expr) -> Result<Option<Meaning>, Refusal> {
         if let Some((_, typed)) = self.computed.iter().find(|(known, _)| known == bare(expr)) {
+            self.effort.spend(typed.effort(), None)?;
             return Ok(Some(Meaning::Typed(typed.clone())));
         }
         let (qualifier, ident): (&[Ident], &Ident) = match bare(expr) {
@@ -179,6 +183,7 @@ impl<'a> Scope<'a> {
                 if let Type::Text { list: Some(list), .. } = &typed.of {
                     self.note_use(list.clone(), &name, at);
                 }
+                self.effort.spend(typed.effort(), at)?;
                 Ok(Some(Meaning::Typed(typed.clone())))
             }
             [meaning] => Ok(Some((*meaning).clone())),

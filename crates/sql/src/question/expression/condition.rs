@@ -25,7 +25,9 @@ impl Scope<'_> {
             return Err(invalid(at, format!("the condition is nested deeper than {MAX_PREDICATE_DEPTH}"), "write it flat"));
         }
         let condition = self.logic(bare(expr), depth, at)?;
-        if condition.size() > MAX_NODES { Err(too_large(at)) } else { Ok(condition) }
+        let size = condition.size();
+        self.effort.spend(size, at)?;
+        if size > MAX_NODES { Err(too_large(at)) } else { Ok(condition) }
     }
 
     fn logic(&self, expr: &Expr, depth: usize, at: Option<Position>) -> Result<Condition, Refusal> {
@@ -201,6 +203,7 @@ impl Scope<'_> {
         Ok(if let Some(set) = constants {
             in_set(tested, set)
         } else {
+            self.effort.spend(tested.size().saturating_mul(items.len()), at)?;
             let equal = |item| Condition::Compare { op: CompareOp::Eq, left: Box::new(tested.clone()), right: Box::new(item) };
             Condition::Or(items.into_iter().map(equal).collect())
         })

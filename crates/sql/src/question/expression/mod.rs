@@ -58,6 +58,7 @@ impl Scope<'_> {
             }
             None => self.operation(expr, depth, at)?,
         };
+        self.effort.spend(typed.effort(), at)?;
         typed.within_size(at)
     }
 
@@ -158,6 +159,7 @@ impl Scope<'_> {
                 None => self.condition(condition, depth + 1)?,
                 Some(tested) => {
                     let with = self.typed(condition, depth + 1)?;
+                    self.effort.spend(tested.effort(), at)?;
                     self.compare_at(tested.clone(), CompareOp::Eq, with, place_of(condition), condition)?
                 }
             });

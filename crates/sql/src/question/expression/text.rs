@@ -19,12 +19,21 @@ fn wants_text(of: &Type, at: Option<Position>) -> Refusal {
     invalid(at, format!("this is {}, not a text", of.name()), "use a column with a code list")
 }
 
+/// Longest text that a function makes, in bytes.
+const MAX_BYTES: usize = 1_000;
+
 /// A function of one text.
 pub(super) fn map(inner: &Typed, at: Option<Position>, function: impl Fn(&str) -> Option<String>) -> Result<Typed, Refusal> {
     if inner.of == Type::Null {
         return Ok(Typed::text(Value::Null, Vec::new()));
     }
-    inner.map_text(function).ok_or_else(|| wants_text(&inner.of, at))
+    let mapped = inner.map_text(function).ok_or_else(|| wants_text(&inner.of, at))?;
+    match mapped.as_text() {
+        Some((values, _)) if values.iter().any(|text| text.len() > MAX_BYTES) => {
+            Err(not_private(at, format!("a text would have more than {MAX_BYTES} bytes"), "join fewer texts"))
+        }
+        _ => Ok(mapped),
+    }
 }
 
 /// The number of characters.

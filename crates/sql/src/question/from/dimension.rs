@@ -49,12 +49,12 @@ impl<'a> From<'_, 'a> {
         if !outer {
             scope.filter.push(is_not_null(&key.value));
         }
-        scope.sources.push(self.lookup(dimension, called, &key));
+        scope.sources.push(self.lookup(dimension, called, &key, at)?);
         Ok(())
     }
 
     /// A dimension's columns as lookups of a key.
-    fn lookup(&self, dimension: &Dimension, called: Vec<Vec<String>>, key: &Typed) -> Source {
+    fn lookup(&self, dimension: &Dimension, called: Vec<Vec<String>>, key: &Typed, at: Option<Position>) -> Result<Source, Refusal> {
         let mut columns = vec![(dimension.key.clone(), Meaning::Typed(key.clone()))];
         for attribute in &dimension.attributes {
             let of = code_type(self.contract, &attribute.list, &attribute.version);
@@ -64,9 +64,11 @@ impl<'a> From<'_, 'a> {
             };
             let table = attribute.values.iter().map(|code| places.get(code.as_str()).copied()).collect();
             let value = Value::Map { value: Box::new(key.value.clone()), first: 0, table };
-            columns.push((attribute.name.clone(), Meaning::Typed(Typed { value, of })));
+            let typed = Typed { value, of };
+            self.effort.spend(typed.effort(), at)?;
+            columns.push((attribute.name.clone(), Meaning::Typed(typed)));
         }
-        Source { qualifiers: called, columns }
+        Ok(Source { qualifiers: called, columns })
     }
 
     /// The expression of `ON expression = dimension.key`.

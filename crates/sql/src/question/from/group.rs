@@ -103,7 +103,7 @@ impl<'a> From<'_, 'a> {
         }
         let key =
             |(_, typed, computed): &(&Expr, Typed, Computed)| Typed { value: Value::Column(computed.name.clone()), of: typed.of.clone() };
-        let sources = visible(&inner, |value| keys.iter().find(|(_, typed, _)| typed.value == *value).map(key));
+        let sources = visible(&inner, |column| keys.iter().find(|(_, typed, _)| typed == column).map(key));
         computed.extend(keys.iter().map(|found| (bare(found.0).clone(), key(found))));
         let max_rows = keys.iter().try_fold(1u32, |rows, (_, typed, _)| {
             // NULL is a key too.
@@ -149,11 +149,12 @@ fn key_of<'e>(written: &'e Expr, items: &'e [SelectItem], scope: &Scope<'_>) -> 
     }
 }
 
-/// The columns that are left after GROUP BY: unit, partition and those that are keys.
-fn visible(inner: &Scope<'_>, key: impl Fn(&Value) -> Option<Typed>) -> Vec<Source> {
+/// The columns that are left after GROUP BY: unit, partition and those that are keys. One integer may be read in several ways, as a code of this
+/// list or of that, so a column is a key's only when it is of the same type too.
+fn visible(inner: &Scope<'_>, key: impl Fn(&Typed) -> Option<Typed>) -> Vec<Source> {
     let column = |(name, meaning): &(String, Meaning)| {
         let meaning = match meaning {
-            Meaning::Typed(typed) => Meaning::Typed(key(&typed.value)?),
+            Meaning::Typed(typed) => Meaning::Typed(key(typed)?),
             other => other.clone(),
         };
         Some((name.clone(), meaning))

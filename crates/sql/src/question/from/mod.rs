@@ -21,6 +21,7 @@ use commun_domain::error::Position;
 use sqlparser::ast::{Cte, Ident, Join, JoinOperator, ObjectNamePart, Query, TableAlias, TableFactor, TableWithJoins, With};
 use sqlparser::keywords::Keyword;
 
+use super::effort::Effort;
 use super::scope::{Scope, plain_name};
 use crate::clauses::{self, Construct, bare_table};
 use crate::refuse::{invalid, not_private};
@@ -45,11 +46,12 @@ pub(crate) struct From<'q, 'a> {
     used: RefCell<BTreeSet<String>>,
     /// How many tables and subqueries were read.
     sources: Cell<usize>,
+    effort: Effort,
 }
 
 impl<'q, 'a> From<'q, 'a> {
     pub(crate) fn new(contract: &'a DataContract, parsed: &'q Parsed) -> Self {
-        Self { contract, parsed, used: RefCell::default(), sources: Cell::new(0) }
+        Self { contract, parsed, used: RefCell::default(), sources: Cell::new(0), effort: Effort::default() }
     }
 
     /// The names of WITH, in order; each sees those before it.
@@ -130,7 +132,7 @@ impl<'q, 'a> From<'q, 'a> {
         let at = self.at(name);
         let table = self.table_name(&parts, at)?;
         match (self.contract.table(&table), self.contract.dimension(&table)) {
-            (Some(table), _) => Ok(Scope::of_table(self.contract, table, alias)),
+            (Some(table), _) => Ok(Scope::of_table(self.contract, table, alias, &self.effort)),
             (None, Some(_)) => Err(not_private(
                 at,
                 format!("{table} is a public table: it holds no persons to ask about"),

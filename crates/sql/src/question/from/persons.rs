@@ -40,7 +40,7 @@ impl<'a> From<'_, 'a> {
         let (left_sources, mut right_sources) = (left_side.sources(left), right_side.sources(right));
         let (mut same_unit, mut same_partition, mut rest) = (false, false, Vec::new());
         // ON sees both sides whole; the names of USING are those of the left side from there on.
-        let mut both = Scope::of_relation(self.contract, Relation::Union(Vec::new()), 0);
+        let mut both = Scope::of_relation(self.contract, Relation::Union(Vec::new()), 0, &self.effort);
         both.sources.extend(left_sources);
         let left_alone = both.sources.len();
         match constraint {
@@ -108,10 +108,12 @@ impl<'a> From<'_, 'a> {
         let relation =
             Relation::Join { left: Box::new(left_side.select(left)), right: Box::new(right_side.select(right)), outer, condition };
         let max_rows = left.max_rows.saturating_mul(right.max_rows).min(MAX_ROWS_AT_ONCE);
-        let mut scope = Scope::of_relation(self.contract, relation, max_rows).with_sources(both.sources, Vec::new());
+        let mut scope =
+            Scope::of_relation(self.contract, relation, max_rows, &self.effort).with_sources(std::mem::take(&mut both.sources), Vec::new());
         scope.partitions = partitions;
-        scope.take_uses(left);
-        scope.take_uses(right);
+        for part in [left, right, &both] {
+            scope.take_uses(part);
+        }
         Ok(scope)
     }
 

@@ -81,7 +81,12 @@ impl<'q, 'a> From<'q, 'a> {
         for item in items {
             let (expr, name) = match item {
                 SelectItem::Wildcard(options) if is_plain(options) && group_by.is_empty() => {
-                    columns.extend(scope.sources.iter().flat_map(|source| source.columns.clone()));
+                    for (name, meaning) in scope.sources.iter().flat_map(|source| &source.columns) {
+                        if let Meaning::Typed(typed) = meaning {
+                            self.effort.spend(typed.effort(), at)?;
+                        }
+                        columns.push((name.clone(), meaning.clone()));
+                    }
                     continue;
                 }
                 SelectItem::UnnamedExpr(expr) => (expr, column_name(expr)?),
@@ -153,7 +158,7 @@ impl<'q, 'a> From<'q, 'a> {
         }
         let max_rows = read.iter().fold(0u32, |rows, branch| rows.saturating_add(branch.scope.max_rows));
         let relation = Relation::Union(read.iter().zip(closing).map(|(branch, closing)| closing.select(&branch.scope)).collect());
-        let mut scope = Scope::of_relation(self.contract, relation, max_rows);
+        let mut scope = Scope::of_relation(self.contract, relation, max_rows, &self.effort);
         scope.partitions = partitions;
         for branch in read {
             scope.take_uses(&branch.scope);

@@ -159,3 +159,65 @@ fn names_that_are_read_again_and_again_have_a_limit() {
     let refusal = refusal(&format!("{with} SELECT COUNT(*) FROM w11 WHERE ref_month = '2011-01'"));
     assert!(refusal.message.contains("more than 32 tables"), "{refusal:?}");
 }
+
+#[test]
+fn a_short_text_that_stands_for_a_very_large_question_is_refused_soon() {
+    // 8 to the fourth parts after four levels, which is allowed; then as many columns of it, which is not.
+    let mut from = format!("(SELECT {BY}, trips AS x FROM {FROM}) AS l");
+    for level in 0..4 {
+        from = format!("(SELECT {BY}, {} AS x FROM {from}) AS l{level}", ["x"; 8].join(" + "));
+    }
+    plan(&format!("SELECT COUNT(*) FROM {from} WHERE ref_month = '2011-01' AND x > 0"));
+    let columns: String = (0..130).map(|number| format!(", x AS c{number}")).collect();
+    from = format!("(SELECT {BY}{columns} FROM {from}) AS wide");
+    let started = std::time::Instant::now();
+    let refusal = refusal(&format!("SELECT SUM(c0) FROM {from} WHERE ref_month = '2011-01'"));
+    assert!(refusal.message.contains("parts of expressions"), "{refusal:?}");
+    // Text that doubles its length at each level, with one value only.
+    let mut from = format!("(SELECT {BY}, CASE WHEN works THEN 'abcdefghij' ELSE 'k' END AS t FROM {FROM}) AS l");
+    for level in 0..8 {
+        from = format!("(SELECT {BY}, REPLACE(REPLACE(t, 'k', 'jj'), 'j', 'kkkkkkkk') AS t FROM {from}) AS l{level}");
+    }
+    let refusal = super::refusal(&format!("SELECT t, COUNT(*) FROM {from} WHERE ref_month = '2011-01' GROUP BY t"));
+    assert!(refusal.message.contains("1000 bytes"), "{refusal:?}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "it was built before it was refused");
+}
+
+#[test]
+fn what_one_person_could_have_at_once_has_a_limit() {
+    // Joins of joins: 65,536 pairs each.
+    let joined = |times: usize| {
+        let mut from = format!("(SELECT {BY}, km AS c FROM {FROM}) AS j0");
+        for number in 1..times {
+            from += &format!(" JOIN (SELECT {BY}, km AS c FROM {FROM}) AS j{number} USING ({BY})");
+        }
+        let sum = (0..times).map(|number| format!("j{number}.c")).collect::<Vec<_>>().join(" + ");
+        format!("SELECT SUM({sum}) FROM {from} WHERE ref_month = '2011-01'")
+    };
+    plan(&joined(3));
+    let refusal = refusal(&joined(14));
+    assert_eq!(refusal.code, WireCode::NotPrivate, "{refusal:?}");
+    assert!(refusal.message.contains("one person could have") && refusal.position.is_some(), "{refusal:?}");
+}
+
+#[test]
+fn a_column_is_a_key_only_when_it_is_the_same_column() {
+    // LOWER keeps the places and changes the texts: it is not the column that it is made of.
+    let lower = format!("SELECT {BY}, mode, LOWER(mode) AS low FROM {FROM}");
+    let refusal = refusal(&over(&format!("SELECT {BY}, mode FROM ({lower}) AS l GROUP BY {BY}, low")));
+    assert!(refusal.message.contains("no column mode"), "{refusal:?}");
+    plan(&over(&format!("SELECT {BY}, low FROM ({lower}) AS l GROUP BY {BY}, low")));
+    plan(&over(&format!("SELECT {BY}, mode FROM ({lower}) AS l GROUP BY {BY}, mode")));
+}
+
+#[test]
+fn a_code_list_in_on_is_used_only_where_its_version_is_valid() {
+    let sql = |month: &str| {
+        format!("SELECT COUNT(*) FROM {FROM} AS a JOIN {FROM} AS b USING ({BY}) WHERE ref_month = '{month}'")
+            .replace(&format!("USING ({BY})"), "ON a.subscriber_id = b.subscriber_id AND a.ref_month = b.ref_month AND a.mode = 'car'")
+            .replace("WHERE ref_month", "WHERE a.ref_month")
+    };
+    plan(&sql("2011-01"));
+    let refusal = refusal(&sql("2013-07"));
+    assert!(refusal.message.contains("mode") && refusal.message.contains("2013-07"), "{refusal:?}");
+}
