@@ -66,6 +66,17 @@ pub struct OutputNoise {
 }
 canonical_struct!(OutputNoise { gamma_log2, d, s2 });
 
+/// Noise and threshold of the names of an open group key: in each partition a name leaves a holder if its count of people plus
+/// `N_Z(0, s2)` is at least `threshold`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamesLaw {
+    /// Variance parameter of the discrete Gaussian, in squared people.
+    pub s2: u64,
+    /// t*, in people.
+    pub threshold: u64,
+}
+canonical_struct!(NamesLaw { s2, threshold });
+
 /// What is to be computed and by whom; agents recompute every number of it (P4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
