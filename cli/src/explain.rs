@@ -9,7 +9,7 @@ use commun_domain::{Delta, Rho};
 use commun_privacy::accountant::epsilon_for_rho;
 use commun_privacy::answer::{expected_margins, expected_rank_margins};
 use commun_privacy::ledger::Loss;
-use commun_privacy::price::{noise, statement};
+use commun_privacy::price::{self, noise, statement};
 use commun_proto::v1::PartitionBudget;
 use commun_sql::strip_explain;
 use commun_trust::admit::{Admitted, HONEST_SHARES};
@@ -44,23 +44,34 @@ pub async fn explain_text(profile: &Profile, args: &ExplainArgs, text: &str) -> 
     let delta = admitted.contract.delta_conv;
 
     let mut facts = plain_table();
-    facts.add_row(["price".to_owned(), format!("{}, for each holder and period", stated(admitted.price, delta))]);
+    facts.add_row(["price".to_owned(), format!("{}, for each holder and period", stated(admitted.whole.rho, delta))]);
+    if let Some(names) = price::names(&admitted.plan, admitted.rho).map_err(|e| CliError::Document(e.to_string()))? {
+        let Loss { rho, delta } = names.loss;
+        let people = names.law.threshold;
+        facts.add_row(["of it for names".to_owned(), format!("rho {rho}, and delta {delta} on top")]);
+        facts.add_row([
+            "names".to_owned(),
+            format!("groups of fewer than about {people} persons (t*) in one period at one holder will not appear"),
+        ]);
+    }
     let periods = admitted.plan.partitions.len();
     let holders = admitted.contract.max_holders_per_person;
-    let whole = statement(&admitted.plan, Loss { rho: admitted.price, delta: admitted.delta }, holders).all_holders;
-    if let Some(whole) = whole.filter(|whole| whole.rho != admitted.price) {
+    let whole = statement(&admitted.plan, admitted.whole, holders).all_holders;
+    if let Some(whole) = whole.filter(|whole| *whole != admitted.whole) {
+        let names = if whole.delta == Delta::ZERO { String::new() } else { format!(", and delta {} for names,", whole.delta) };
         facts.add_row([
             "for one person".to_owned(),
-            format!("{} over all {periods} period(s) and up to {holders} holder(s)", stated(whole.rho, delta)),
+            format!("{}{names} over all {periods} period(s) and up to {holders} holder(s)", stated(whole.rho, delta)),
         ]);
     }
     if reply.stored {
         facts.add_row(["stored", "an earlier result release answers this, free"]);
     }
-    facts.add_row(["cells".to_owned(), reply.cells.to_string()]);
+    let most = if admitted.plan.open_key().is_some() { "at most " } else { "" };
+    facts.add_row(["cells".to_owned(), format!("{most}{}", reply.cells)]);
     facts.add_row(["holders".to_owned(), format!("{} listed, {} connected", reply.holders_listed, reply.holders_connected)]);
     for budget in &reply.budgets {
-        facts.add_row([format!("left in {}", budget.partition), left(budget, admitted.price)]);
+        facts.add_row([format!("left in {}", budget.partition), left(budget, admitted.whole)]);
     }
     let mut out = std::io::stdout().lock();
     writeln!(out, "{facts}\n").map_err(CliError::Output)?;
@@ -74,10 +85,13 @@ fn stated(rho: Rho, delta: Delta) -> String {
     format!("rho {rho} (epsilon {:.4} at delta {delta})", epsilon_for_rho(rho, delta))
 }
 
-fn left(budget: &PartitionBudget, price: Rho) -> String {
+fn left(budget: &PartitionBudget, price: Loss) -> String {
     let (permit, contract) = (Rho::from_units(budget.permit_left_rho_units), Rho::from_units(budget.contract_left_rho_units));
-    let enough = if permit.min(contract) < price { "; NOT ENOUGH for this question" } else { "" };
-    format!("rho {permit} of this permit, rho {contract} of the data contract{enough}")
+    let deltas = (Delta::from_units(budget.permit_left_delta_units), Delta::from_units(budget.contract_left_delta_units));
+    let fits = permit.min(contract) >= price.rho && deltas.0.min(deltas.1) >= price.delta;
+    let enough = if fits { "" } else { "; NOT ENOUGH for this question" };
+    let names = if price.delta == Delta::ZERO { String::new() } else { format!("; delta {} and {}", deltas.0, deltas.1) };
+    format!("rho {permit} of this permit, rho {contract} of the data contract{names}{enough}")
 }
 
 /// The margins of every number of the answer, and what they would be at half and at double the price.

@@ -13,6 +13,7 @@ mod faults;
 mod faults_page;
 mod full_disk;
 mod harness;
+mod names;
 mod noise;
 mod quiet;
 mod recording;

@@ -3,6 +3,7 @@
 //! [`Engine`] is a seam: [`DataFusionEngine`] reads a holder's files, simulations put fixed cells in its place. Exact cells never leave
 //! the process; only what [`release`](mod@crate::release) makes of them does (P1).
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -18,7 +19,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 
 use crate::binding::Binding;
-use crate::bound::Room;
+use crate::bound::{Room, Shape, Totals};
 use crate::error::EngineError;
 use crate::lower::{Lowering, Needed};
 use crate::physical::{self, BoundExec};
@@ -40,6 +41,19 @@ impl std::fmt::Debug for Cells {
     }
 }
 
+/// How many different people stand behind each text, exactly. Neither printable nor serialisable: it must not leave the process.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NameCounts {
+    /// Per partition of the plan, texts that at least one person keeps and their people, each text once.
+    pub partitions: Vec<Vec<(String, i128)>>,
+}
+
+impl std::fmt::Debug for NameCounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NameCounts({} partition(s), hidden)", self.partitions.len())
+    }
+}
+
 /// Computes the bounded exact aggregate of a plan.
 pub trait Engine: Send + Sync {
     /// Reads the holder's data. The caller has charged its ledger before (P8). The error never tells the requester anything but that
@@ -50,6 +64,14 @@ pub trait Engine: Send + Sync {
         query_id: &'a QueryId,
         contract: &'a DataContract,
     ) -> BoxFuture<'a, Result<Cells, EngineError>>;
+
+    /// Counts the people behind each text of the plan's open group key, for the attempt that releases names. The same holds for it.
+    fn names<'a>(
+        &'a self,
+        plan: &'a PrivatePlan,
+        query_id: &'a QueryId,
+        contract: &'a DataContract,
+    ) -> BoxFuture<'a, Result<NameCounts, EngineError>>;
 }
 
 /// How the machine is used. None of it changes a result.
@@ -60,7 +82,7 @@ pub struct EngineOptions {
     /// Rows of one batch.
     pub batch_rows: NonZeroUsize,
     /// Most memory: half of it for bounding, which goes to a file when it needs more, three eighths for the binding's own SQL (a join that needs more
-    /// fails), the rest for batches on their way. `None` sets no limit, and nothing goes to a file.
+    /// fails), the rest for batches on their way. Different texts of an open group key take at most a quarter of the first half; more are a failure. `None` sets no limit, and nothing goes to a file.
     pub memory_bytes: Option<NonZeroUsize>,
     /// Folder for what does not fit the memory: unnamed files, encrypted with keys that no disk has seen.
     pub spill_folder: PathBuf,
@@ -82,6 +104,13 @@ impl EngineOptions {
     /// Bytes for the binding's own SQL.
     pub(crate) fn sql_bytes(&self) -> Option<usize> {
         self.memory_bytes.map(|bytes| bytes.get() / 8 * 3)
+    }
+
+    /// Room for counting people behind names, and most bytes for the texts: a quarter of what bounding has otherwise.
+    fn names_room(&self) -> (Option<usize>, Room) {
+        let room = self.room();
+        let texts = room.bytes.map(|bytes| bytes / 4);
+        (texts, Room { bytes: room.bytes.zip(texts).map(|(bytes, texts)| bytes - texts), ..room })
     }
 
     fn room(&self) -> Room {
@@ -113,16 +142,49 @@ impl DataFusionEngine {
 
     /// The cells, and how often the data were read for them.
     async fn run(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<(Cells, u32), EngineError> {
-        let (lowering, shape) = Lowering::new(plan, query_id, contract)?;
+        if plan.open_key().is_some_and(|open| open.names.is_none()) {
+            return Err(EngineError::Plan("the names of its open group key are not known yet".to_owned()));
+        }
+        let lowered = Lowering::new(plan, query_id, contract)?;
+        let claimed = self.binding.table(&plan.table).is_some_and(|table| table.sorted_by_unit);
+        let (totals, passes) = self.totals(plan, contract, lowered, claimed, self.options.room()).await?;
+        Ok((Cells { outputs: totals.outputs }, passes))
+    }
+
+    /// The different people behind each text of the plan's open group key, in each partition apart.
+    async fn count_names(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<NameCounts, EngineError> {
+        let plan = plan.counting_names();
+        let (limit, room) = self.options.names_room();
+        let (lowering, shape, names) = Lowering::counting_names(&plan, query_id, contract, limit, room.threads)?;
+        let (totals, _) = self.totals(&plan, contract, (lowering, shape), false, room).await?;
+        if names.is_full() {
+            return Err(EngineError::execution("the column of open text has more different texts than fit the memory"));
+        }
+        let counts = totals.outputs.into_iter().next().unwrap_or_default();
+        let people = |number: u32| counts.get(number as usize).copied().unwrap_or(0);
+        // A text that everybody has dropped for others is not in the data: a person may have any number of those.
+        let counted = |(text, number): (Box<str>, u32)| Some((text.into_string(), people(number))).filter(|(_, people)| *people > 0);
+        let of_partition = |texts: HashMap<Box<str>, u32>| texts.into_iter().filter_map(counted);
+        Ok(NameCounts { partitions: names.take().into_iter().map(|texts| of_partition(texts).collect()).collect() })
+    }
+
+    /// Bounds and adds up. Rows that are claimed to be sorted by unit are read so first.
+    async fn totals(
+        &self,
+        plan: &PrivatePlan,
+        contract: &DataContract,
+        (lowering, shape): (Lowering, Shape),
+        claimed: bool,
+        room: Room,
+    ) -> Result<(Totals, u32), EngineError> {
         let (lowering, shape) = (Arc::new(lowering), Arc::new(shape));
         let sql = bound_sql(&self.binding, contract, &plan.table)?;
         let context = source::open(&self.binding, &self.folder, &self.options).await?;
-        let claimed = self.binding.table(&plan.table).is_some_and(|table| table.sorted_by_unit);
         // A claim of order that turns out to be wrong is forgotten, and all begins again.
         for (sorted, passes) in [claimed, false].into_iter().zip(1..) {
             let (input, kind) = scan(&context, contract, &plan.table, &sql, &lowering.needed, sorted).await?;
             let (lowering, shape) = (Arc::clone(&lowering), Arc::clone(&shape));
-            let work = Arc::new(Work { lowering, shape, kind, room: self.options.room(), sorted, outcome: Mutex::default() });
+            let work = Arc::new(Work { lowering, shape, kind, room: room.clone(), sorted, outcome: Mutex::default() });
             let physical: Arc<dyn ExecutionPlan> = Arc::new(BoundExec::new(input, Arc::clone(&work)));
             physical::check(&physical, plan)?;
             let mut end = execute_stream(physical, context.task_ctx()).map_err(EngineError::execution)?;
@@ -130,7 +192,7 @@ impl DataFusionEngine {
                 batch.map_err(EngineError::execution)?;
             }
             match work.take_outcome() {
-                Some(Ok(Outcome::Done(totals))) => return Ok((Cells { outputs: totals.outputs }, passes)),
+                Some(Ok(Outcome::Done(totals))) => return Ok((totals, passes)),
                 Some(Ok(Outcome::Disorder)) => {}
                 Some(Err(error)) => return Err(error),
                 None => break,
@@ -148,6 +210,15 @@ impl Engine for DataFusionEngine {
         contract: &'a DataContract,
     ) -> BoxFuture<'a, Result<Cells, EngineError>> {
         Box::pin(async move { self.run(plan, query_id, contract).await.map(|(cells, _)| cells) })
+    }
+
+    fn names<'a>(
+        &'a self,
+        plan: &'a PrivatePlan,
+        query_id: &'a QueryId,
+        contract: &'a DataContract,
+    ) -> BoxFuture<'a, Result<NameCounts, EngineError>> {
+        Box::pin(self.count_names(plan, query_id, contract))
     }
 }
 

@@ -25,12 +25,14 @@ mod work;
 
 pub use binding::Binding;
 pub use check::{CheckReport, check};
-pub use engine::{Cells, DataFusionEngine, Engine, EngineOptions};
+pub use engine::{Cells, DataFusionEngine, Engine, EngineOptions, NameCounts};
 pub use error::EngineError;
-pub use release::release;
+pub use release::{release, release_names};
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod names_tests;
 #[cfg(test)]
 mod neighbour_tests;
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! grouping sets by adding up cells, columns, HAVING, ORDER BY, LIMIT.
 
 pub mod answer;
+pub mod open;
 pub mod time;
 pub mod value;
 
@@ -18,13 +19,14 @@ use crate::ids::Hash32;
 use crate::{canonical_enum, canonical_struct, canonical_union};
 
 pub use answer::{AnswerColumn, AnswerCondition, AnswerValue, Estimate, GroupingSet, Nulls, SortKey};
+pub use open::OpenKey;
 pub use value::{Branch, CompareOp, Condition, Rounding, Value};
 
 /// Most cells of one output in one answer; for a histogram its nodes count.
 pub const MAX_CELLS: u64 = 1_000_000;
 
 /// Version of the meaning above.
-pub const PLAN_VERSION: u16 = 2;
+pub const PLAN_VERSION: u16 = 3;
 
 /// Greatest log2 of the number of a histogram's bins.
 pub const MAX_BINS_LOG2: u8 = 16;
@@ -66,8 +68,10 @@ pub enum KeySource {
         /// What they are.
         kind: KeyKind,
     },
+    /// A column of open text. Its values are the names that holders release first; other texts and NULL are off the grid.
+    Open(OpenKey),
 }
-canonical_union!(KeySource { 1 = Partition, 2 = Values { value, values, labels, kind } });
+canonical_union!(KeySource { 1 = Partition, 2 = Values { value, values, labels, kind }, 3 = Open(key) });
 
 /// One group key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -228,7 +232,7 @@ canonical_struct!(PrivatePlan {
 });
 
 impl Document for PrivatePlan {
-    const TAG: &'static str = "commun/plan/v2";
+    const TAG: &'static str = "commun/plan/v3";
 }
 
 impl Key {
@@ -236,14 +240,16 @@ impl Key {
     pub fn values(&self, plan: &PrivatePlan) -> Vec<String> {
         match &self.source {
             KeySource::Values { labels, .. } => labels.clone(),
+            KeySource::Open(open) => open.names.clone().unwrap_or_default(),
             KeySource::Partition => plan.partitions.iter().map(|period| plan.calendar.format(*period)).collect(),
         }
     }
 
-    /// How many declared values it has.
+    /// How many declared values it has; of an open key without names, how many it may have.
     pub fn cardinality(&self, plan: &PrivatePlan) -> usize {
         match &self.source {
             KeySource::Values { labels, .. } => labels.len(),
+            KeySource::Open(open) => open.names.as_ref().map_or(usize::try_from(open.max_names).unwrap_or(usize::MAX), Vec::len),
             KeySource::Partition => plan.partitions.len(),
         }
     }
@@ -252,7 +258,7 @@ impl Key {
     pub fn kind(&self) -> KeyKind {
         match &self.source {
             KeySource::Values { kind, .. } => *kind,
-            KeySource::Partition => KeyKind::Text,
+            KeySource::Open(_) | KeySource::Partition => KeyKind::Text,
         }
     }
 }
@@ -318,8 +324,10 @@ impl PrivatePlan {
             condition.columns(&mut visit);
         }
         for key in &self.keys {
-            if let KeySource::Values { value, .. } = &key.source {
-                value.columns(&mut visit);
+            match &key.source {
+                KeySource::Values { value, .. } => value.columns(&mut visit),
+                KeySource::Open(open) => visit(open.column.as_str()),
+                KeySource::Partition => {}
             }
         }
         for measured in self.outputs.iter().filter_map(|output| output.aggregate.measured()) {

@@ -8,6 +8,7 @@
 mod bins;
 mod hash;
 mod merge;
+mod names;
 mod prf;
 mod radix;
 mod rows;
@@ -17,7 +18,7 @@ mod spill;
 mod table;
 
 pub(crate) use hash::Hasher;
-#[cfg(test)]
+pub(crate) use names::Names;
 pub(crate) use prf::Key as PrfKey;
 pub(crate) use radix::{Dealer, Radix, Room};
 pub(crate) use rows::Rows;

@@ -39,7 +39,7 @@ struct Person {
 #[derive(Clone, Copy, Debug)]
 struct Beyond {
     key: Key,
-    greatest: (u64, u32),
+    greatest: (u64, u64),
     group: u32,
 }
 
@@ -360,7 +360,7 @@ impl Table {
     #[inline]
     fn replace_in(&mut self, beyond: u32, person: Person, cell: u32) -> Option<u32> {
         let Beyond { key, greatest, group } = self.beyond[beyond as usize];
-        if (key.group(cell), cell) >= greatest {
+        if self.shape.rank(key, cell) >= greatest {
             return None;
         }
         let start = group as usize * self.stride;
@@ -375,12 +375,12 @@ impl Table {
     }
 
     /// The group of a person that has the greatest pseudo-random number.
-    fn greatest(&self, person: Person, key: Key) -> ((u64, u32), u32) {
+    fn greatest(&self, person: Person, key: Key) -> ((u64, u64), u32) {
         let mut greatest = ((0, 0), person.head);
         let mut group = person.head;
         while group != NONE {
             let (cell, next) = split(self.groups[group as usize * self.stride]);
-            greatest = greatest.max(((key.group(cell), cell), group));
+            greatest = greatest.max((self.shape.rank(key, cell), group));
             group = next;
         }
         greatest

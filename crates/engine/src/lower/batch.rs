@@ -7,7 +7,7 @@ use commun_domain::plan::Measured;
 use super::{Counted, Lowering, Slot};
 use crate::bound::{CELL_BITS, Flag, HEAD_WORDS, PLACE_FLAGS, Rows};
 use crate::eval::{Batch, Ints, both};
-use crate::read::{UnitKind, Units, ints};
+use crate::read::{Texts, UnitKind, Units, ints};
 
 const UNIT: usize = 0;
 const PARTITION: usize = 1;
@@ -19,6 +19,7 @@ impl Lowering {
         let units = Units::read(batch.column(UNIT), kind);
         let columns: Vec<Ints> =
             self.needed.iter().zip(batch.columns()).skip(1).map(|(needed, array)| ints(array, &needed.reading)).collect();
+        let texts = self.naming.as_ref().map(|naming| Texts::read(batch.column(naming.column)));
         let named = |name: &str| self.needed[1..].iter().position(|needed| needed.name == name).map(|place| columns[place].clone());
         let batch = Batch { rows, columns: &named };
 
@@ -35,6 +36,13 @@ impl Lowering {
             };
             kept = both(kept.as_ref(), Some(&on_grid));
         }
+        let mut kept: Vec<u32> = match kept {
+            Some(kept) => kept.set_indices_u32().collect(),
+            None => (0..u32::try_from(rows).unwrap_or(u32::MAX)).collect(),
+        };
+        if let Some((naming, texts)) = self.naming.as_ref().zip(texts.as_ref()) {
+            naming.place(&mut kept, &mut places, texts, partitions);
+        }
         for (row, place) in places.iter_mut().enumerate() {
             // NULL has the number 0 too.
             *place |= u64::try_from(partitions.number(row)).unwrap_or(0) << CELL_BITS;
@@ -47,10 +55,6 @@ impl Lowering {
             both(condition, counted.measured.and_then(|place| measured[place].valid()))
         };
         let words = self.words(places, rows, &measured, counts);
-        let kept = match kept {
-            Some(kept) => kept.set_indices_u32().collect(),
-            None => (0..u32::try_from(rows).unwrap_or(u32::MAX)).collect(),
-        };
         Rows { kept, units, words }
     }
 

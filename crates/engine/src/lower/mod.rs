@@ -6,6 +6,7 @@
 mod batch;
 mod check;
 mod grid;
+mod names;
 mod outputs;
 
 use commun_domain::contract::DataContract;
@@ -17,6 +18,7 @@ use crate::bound::{CELL_BITS, Flag, HEAD_WORDS, PARTITION_BITS, PLACE_FLAGS, Sha
 use crate::read::{Codes, Reading};
 
 use grid::GridKey;
+use names::Naming;
 use outputs::Outputs;
 
 /// A column of the bound table that the plan needs.
@@ -57,6 +59,8 @@ pub(crate) struct Lowering {
     flags: Vec<Counted>,
     /// Slots of a row, in order: what counts when, and as what.
     slots: Vec<(Counted, Slot)>,
+    /// Texts in place of cells, where people are counted behind names.
+    naming: Option<Naming>,
 }
 
 fn fault(message: impl Into<String>) -> EngineError {
@@ -78,13 +82,17 @@ impl Lowering {
         if !plan.partitions.is_sorted_by(|a, b| a < b) || plan.partitions.len() >= 1 << PARTITION_BITS {
             return Err(fault("the partitions are not in order, stand twice, or are too many"));
         }
+        if plan.open_key().is_some_and(|open| open.names.as_ref().is_some_and(|names| !open.allows(names))) {
+            return Err(fault("the names of the open group key are not in order, stand twice, or are too many"));
+        }
         let cells = plan.cells().filter(|cells| (1..=1 << CELL_BITS).contains(cells)).and_then(|cells| usize::try_from(cells).ok());
         let cells = cells.ok_or_else(|| fault("the grid is empty or too large"))?;
         let needed = needed(plan, contract)?;
-        let keys = plan.keys.iter().map(|key| GridKey::new(key, plan)).collect::<Result<Vec<_>, _>>()?;
+        let grid = plan.keys.iter().filter(|key| !names::is_unnamed(key));
+        let keys = grid.map(|key| GridKey::new(key, plan)).collect::<Result<Vec<_>, _>>()?;
         for expression in plan.keys.iter().filter_map(|key| match &key.source {
             KeySource::Values { value, .. } => Some(value),
-            KeySource::Partition => None,
+            KeySource::Open(_) | KeySource::Partition => None,
         }) {
             check::value(expression)?;
         }
@@ -102,7 +110,7 @@ impl Lowering {
             return Err(fault(format!("one person could move {} too far", plan.outputs[number].name)));
         }
         let Outputs { conditions, measured, flags, slots, .. } = outputs;
-        Ok((Self { needed, filter: plan.filter.clone(), keys, conditions, measured, flags, slots }, shape))
+        Ok((Self { needed, filter: plan.filter.clone(), keys, conditions, measured, flags, slots, naming: None }, shape))
     }
 }
 
@@ -116,7 +124,11 @@ fn needed(plan: &PrivatePlan, contract: &DataContract) -> Result<Vec<Needed>, En
     ];
     for name in plan.columns_read() {
         let declared = table.column(name).ok_or_else(|| fault(format!("there is no column {name}")))?;
-        let reading = Reading::of(&declared.column_type, |list, version| contract.code_list(list, version));
+        let open = plan.open_key().filter(|open| open.column == name);
+        let reading = match open.and_then(|open| open.names.as_ref()) {
+            Some(names) => Some(Reading::Code(Codes::new(names.iter().map(String::as_str)))),
+            None => Reading::of(&declared.column_type, |list, version| contract.code_list(list, version)),
+        };
         needed.push(Needed { name: name.to_owned(), reading: reading.ok_or_else(|| fault(format!("there is no code list for {name}")))? });
     }
     Ok(needed)

@@ -127,6 +127,7 @@ impl Outputs {
             partitions: plan.partitions.clone(),
             max_groups: plan.max_groups_per_person,
             cells,
+            names: None,
             row_words: head + self.slots.len(),
             lanes: self.lanes.iter().map(moved).collect(),
             bin_lanes: self.bin_lanes.iter().map(|lane| BinLane { flag: lane.flag, slot: lane.slot + head }).collect(),

@@ -15,7 +15,7 @@ use commun_domain::plan::{Condition, Value};
 use sqlparser::ast::{Expr, Ident};
 
 use super::types::{ListRef, Type, Typed};
-use crate::refuse::{bare, invalid};
+use crate::refuse::{bare, invalid, not_private};
 use crate::text::start_of;
 
 /// What an identifier means.
@@ -25,8 +25,29 @@ pub(crate) enum Meaning {
     Unit,
     /// The partition's column.
     Partition,
+    /// A column of open text.
+    Open(OpenColumn),
     /// An expression.
     Typed(Typed),
+}
+
+/// A column of open text: a group key, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenColumn {
+    pub(crate) column: String,
+    pub(crate) max_bytes: u16,
+}
+
+impl OpenColumn {
+    /// What any other use is told.
+    pub(crate) fn refused(&self, at: Option<Position>) -> Refusal {
+        let OpenColumn { column, .. } = self;
+        not_private(
+            at,
+            format!("{column} is open text: nobody has declared its values, so it is a group key and nothing else"),
+            format!("group by it alone: SELECT {column}, COUNT(*) ... GROUP BY {column}; for conditions use a column with a code list"),
+        )
+    }
 }
 
 /// One item of FROM and how it is called.
@@ -76,7 +97,7 @@ impl<'a> Scope<'a> {
     /// A table of persons with its own columns.
     pub(crate) fn of_table(contract: &'a DataContract, table: &'a Table, alias: Option<String>) -> Self {
         let mut columns: Vec<(String, Meaning)> =
-            table.columns.iter().map(|column| (column.name.clone(), Meaning::Typed(column_value(contract, column)))).collect();
+            table.columns.iter().map(|column| (column.name.clone(), column_meaning(contract, column))).collect();
         columns.push((contract.partition_column.clone(), Meaning::Partition));
         columns.push((contract.unit_column.clone(), Meaning::Unit));
         let qualifiers = qualifiers(contract, &table.name, alias);
@@ -178,14 +199,15 @@ pub(crate) fn qualifiers(contract: &DataContract, table: &str, alias: Option<Str
     }
 }
 
-fn column_value(contract: &DataContract, column: &Column) -> Typed {
+fn column_meaning(contract: &DataContract, column: &Column) -> Meaning {
     let of = match &column.column_type {
         ColumnType::Number { lo, hi, scale } => Type::Number { lo: *lo, hi: *hi, scale: *scale },
         ColumnType::Boolean => Type::Boolean,
         ColumnType::Time { lo, hi } => Type::Time { lo: *lo, hi: *hi, grain: None, date: false },
         ColumnType::Code { list, version } => code_type(contract, list, version),
+        ColumnType::OpenText { max_bytes } => return Meaning::Open(OpenColumn { column: column.name.clone(), max_bytes: *max_bytes }),
     };
-    Typed { value: Value::Column(column.name.clone()), of }
+    Meaning::Typed(Typed { value: Value::Column(column.name.clone()), of })
 }
 
 /// The type of a column with a code list.

@@ -4,6 +4,7 @@
 mod aggregates;
 mod clauses;
 mod expressions;
+mod open;
 mod sources;
 
 use commun_domain::plan::{CompareOp, Condition, Estimate, Measured, Value};
