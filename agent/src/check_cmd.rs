@@ -8,7 +8,6 @@ use commun_domain::Document;
 use commun_domain::contract::DataContract;
 use commun_domain::contract_toml::parse_contract;
 use commun_domain::signed::SignedDocument;
-use commun_engine::Binding;
 use commun_store::{AgentStore, StoreOptions};
 use commun_trust::Pins;
 
@@ -19,23 +18,32 @@ use crate::status::{self, AskError};
 /// Largest contract file, in bytes: 16 MiB of canonical bytes as hexadecimal digits, and room for signatures.
 const MAX_CONTRACT_FILE_BYTES: u64 = 40 << 20;
 
-/// Checks the data and prints the report. `Ok(false)`: there is something to mend.
+/// Checks the data and prints a report for each binding, or for the one of the data contract that is given. `Ok(false)`: there is something to mend.
 pub(crate) fn check(config: &Config, contract: Option<&Path>) -> anyhow::Result<bool> {
-    let (binding, folder) = Binding::load(&config.binding)?;
-    let contract = match contract {
-        Some(path) => from_file(path)?,
-        None => from_log(config, &binding.contract)?,
-    };
-    anyhow::ensure!(
-        binding.contract == contract.name,
-        "the binding is for \"{}\" and the data contract is \"{}\"; give the contract that the binding names",
-        binding.contract,
-        contract.name
-    );
+    let given = contract.map(from_file).transpose()?;
+    let mut bindings = config.load_bindings()?;
+    if let Some(given) = &given {
+        let names: Vec<String> = bindings.iter().map(|(binding, _)| format!("\"{}\"", binding.contract)).collect();
+        bindings.retain(|(binding, _)| binding.contract == given.name);
+        anyhow::ensure!(
+            !bindings.is_empty(),
+            "there are bindings for {} and the data contract is \"{}\"; give one that a binding names",
+            names.join(", "),
+            given.name
+        );
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(commun_engine::check(&binding, &folder, &contract))?;
-    crate::print(&report.to_string());
-    Ok(report.usable())
+    let mut usable = true;
+    for (binding, folder) in bindings {
+        let contract = match &given {
+            Some(given) => given.clone(),
+            None => from_log(config, &binding.contract)?,
+        };
+        let report = runtime.block_on(commun_engine::check(&binding, &folder, &contract))?;
+        crate::print(&report.to_string());
+        usable &= report.usable();
+    }
+    Ok(usable)
 }
 
 /// A data contract from a `*.signed` file or from its TOML.

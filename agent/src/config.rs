@@ -6,10 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use commun_domain::{Hash32, PublicKey};
+use commun_engine::Binding;
 use commun_identity::{ClientTls, KeyFileError, Role, TlsError, TrustDomain, keyfile};
 use commun_service::ConfigError;
 use ed25519_dalek::SigningKey;
 use serde::Deserialize;
+
+/// Most bindings.
+pub const MAX_BINDINGS: usize = 256;
 
 /// Most permits that a policy may list.
 pub const MAX_ACCEPTED_PERMITS: usize = 10_000;
@@ -62,13 +66,21 @@ struct RawConfig {
     trust_domain: String,
     state_dir: PathBuf,
     ca_certificate: PathBuf,
-    binding: PathBuf,
+    binding: OneOrMany,
     pins: RawPins,
     keys: RawKeys,
     #[serde(default)]
     policy: RawPolicy,
     #[serde(default)]
     limits: RawLimits,
+}
+
+/// One path, or a list of them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a path, or a list of paths")]
+enum OneOrMany {
+    One(PathBuf),
+    Many(Vec<PathBuf>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,8 +126,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The CA's certificate: the pin of the CA.
     pub ca_certificate: PathBuf,
-    /// The binding of the holder's tables to a data contract.
-    pub binding: PathBuf,
+    /// Bindings of the holder's tables, each to a data contract of its own; at least one.
+    pub bindings: Vec<PathBuf>,
     /// SHA-256 of trust bundle 1.
     pub bundle_sha256: Hash32,
     /// TLS private key.
@@ -155,6 +167,13 @@ impl Config {
         }
         let permit_hash = |(index, text): (usize, &String)| hash(&mut faults, &format!("policy.accept_permits[{index}]"), text);
         let accept_permits: Vec<Hash32> = raw.policy.accept_permits.iter().enumerate().filter_map(permit_hash).collect();
+        let bindings = match raw.binding {
+            OneOrMany::One(path) => vec![path],
+            OneOrMany::Many(paths) => paths,
+        };
+        if !(1..=MAX_BINDINGS).contains(&bindings.len()) {
+            faults.push(format!("binding: 1 to {MAX_BINDINGS} files are needed"));
+        }
         if raw.limits.memory_mb == Some(0) {
             faults.push("limits.memory_mb: must be at least 1; leave it out for no limit of yours".to_owned());
         }
@@ -165,7 +184,7 @@ impl Config {
                 trust_domain,
                 state_dir: base.join(raw.state_dir),
                 ca_certificate: base.join(raw.ca_certificate),
-                binding: base.join(raw.binding),
+                bindings: bindings.into_iter().map(|path| base.join(path)).collect(),
                 bundle_sha256,
                 tls_key: base.join(raw.keys.tls_key),
                 tls_certificate: base.join(raw.keys.tls_certificate),
@@ -199,6 +218,13 @@ impl Config {
     /// The key that signs acceptances and answers.
     pub fn signing_key(&self) -> Result<SigningKey, SetupError> {
         Ok(keyfile::read_signing_key(&self.holder_key)?)
+    }
+
+    /// The bindings, each with the folder in which its paths begin. Opens no data.
+    pub fn load_bindings(&self) -> Result<Vec<(Binding, PathBuf)>, SetupError> {
+        let load =
+            |path: &PathBuf| Binding::load(path).map_err(|error| SetupError::Binding { path: path.clone(), reason: error.to_string() });
+        self.bindings.iter().map(load).collect()
     }
 
     /// The store's file.
@@ -266,6 +292,16 @@ mod tests {
         let error = load(&text).unwrap_err().to_string();
         for part in ["holder", "policy.accept_permits[0]", "coordinator"] {
             assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+
+    #[test]
+    fn there_may_be_several_bindings_and_not_none() {
+        let with = |bindings: &str| load(&SAMPLE.replace("binding = \"binding.toml\"", &format!("binding = {bindings}")));
+        assert_eq!(with("[\"a.toml\", \"b/c.toml\"]").unwrap().bindings.len(), 2);
+        for (bad, part) in [("[]", "binding: 1 to 256"), ("3", "a path, or a list of paths")] {
+            let error = with(bad).unwrap_err().to_string();
+            assert!(error.contains(part), "{bad}: {error}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use commun_domain::clock::SystemClock;
-use commun_engine::{Binding, DataFusionEngine, EngineOptions};
+use commun_engine::{EngineOptions, HolderEngine};
 use commun_service::{Faults, Shutdown, init_tracing, run_service};
 use commun_store::{AgentStore, StoreOptions};
 use ed25519_dalek::SigningKey;
@@ -19,7 +19,7 @@ const NAME: &str = "commun-agent";
 pub(crate) struct Ready {
     config: Config,
     key: SigningKey,
-    engine: DataFusionEngine,
+    engine: HolderEngine,
 }
 
 impl Ready {
@@ -27,15 +27,16 @@ impl Ready {
     pub(crate) fn load(config: Config) -> Result<Self, SetupError> {
         config.tls()?;
         let key = config.signing_key()?;
-        let (binding, folder) = Binding::load(&config.binding)
-            .map_err(|error| SetupError::Binding { path: config.binding.clone(), reason: error.to_string() })?;
+        let bindings = config.load_bindings()?;
         let memory_bytes = config.memory_mb.and_then(|mb| usize::try_from(mb).ok()?.checked_mul(1 << 20)).and_then(std::num::NonZero::new);
-        let engine = DataFusionEngine::new(binding, folder).with_options(EngineOptions {
+        let options = EngineOptions {
             memory_bytes,
             // Where the ledger lies already: a disk that the holder has chosen.
             spill_folder: config.state_dir.clone(),
             ..EngineOptions::default()
-        });
+        };
+        let engine = HolderEngine::new(bindings, &options)
+            .map_err(|error| SetupError::Binding { path: config.bindings[0].clone(), reason: error.to_string() })?;
         Ok(Self { config, key, engine })
     }
 }

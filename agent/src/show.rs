@@ -26,6 +26,9 @@ pub(crate) fn status(status: &Status) -> String {
     if let Some(reason) = &report.stopped {
         line("STOPPED", reason.clone());
     }
+    for reason in &report.not_ready {
+        line("CANNOT ANSWER", reason.clone());
+    }
     let since = status.connected_since_ms.map_or_else(|| "no".to_owned(), |since| format!("since {}", time_ms(since)));
     line("connected", format!("{since}, {}", status.coordinator));
     line("clock", status.clock_skew_s.map_or_else(|| "unknown".to_owned(), |skew| format!("{skew:+} s at the coordinator")));
@@ -76,10 +79,14 @@ pub(crate) fn status(status: &Status) -> String {
 pub(crate) fn journal(entries: &[JournalEntry]) -> String {
     let mut text = String::new();
     for entry in entries {
+        let price = entry.rho_units.map_or_else(
+            || "no price reserved".to_owned(),
+            |units| format!("rho {} in each of {} period(s)", Rho::from_units(units), entry.periods),
+        );
         let code = entry.code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
         let _ = writeln!(
             text,
-            "{} {} {}{code} {} attempt {}\n  agency {}, permit {}\n  {}\n  {} bytes sent; {}",
+            "{} {} {}{code} {} attempt {}\n  agency {}, permit {}\n  {}\n  {price}, {} bytes sent; {}",
             entry.number,
             time_ms(entry.time_ms),
             entry.decision,
@@ -110,13 +117,20 @@ mod tests {
             spent_delta_units: 2_000_000_000,
             cap_delta_units: Some(10_000_000_000),
         };
-        let report = Report { budgets: vec![budget], stopped: Some("a fork".into()), unreadable_entries: 3, ..Report::default() };
+        let report = Report {
+            budgets: vec![budget],
+            stopped: Some("a fork".into()),
+            not_ready: vec!["no list".into()],
+            unreadable_entries: 3,
+            ..Report::default()
+        };
         let shown = status(&Status { last_error_ms: Some(0), last_error: Some("no route".into()), report, ..Status::default() });
         for part in [
             "every question is refused",
             "unreadable entries   3",
             "d 2011-01: rho 0.5 of 1, delta 2e-9 of 1e-8 for open group keys",
             "STOPPED",
+            "CANNOT ANSWER        no list",
             "1970-01-01 00:00:00 UTC: no route",
             "connected            no",
         ] {

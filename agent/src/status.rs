@@ -3,12 +3,15 @@
 //! One request a connection, one line: `status`, `journal N` or `contract NAME`; one JSON document back. It is the only thing the agent listens on
 //! (P11), it changes nothing, and only the agent's own user can open it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use commun_domain::QueryId;
+use commun_privacy::ledger::{LedgerRecord, RecordKind};
 use commun_store::AgentStore;
 use commun_store::agent::JournalLine;
 use serde::{Deserialize, Serialize};
@@ -81,12 +84,21 @@ pub struct JournalEntry {
     pub reason: String,
     /// Bytes of answer that left.
     pub bytes_sent: u64,
+    /// What was reserved for the attempt in each of its periods, as rho in units of 2^-40; `None` when nothing was.
+    #[serde(default)]
+    pub rho_units: Option<u64>,
+    /// In how many periods.
+    #[serde(default)]
+    pub periods: usize,
 }
 
 impl JournalEntry {
-    fn new((number, line): (u64, JournalLine)) -> Self {
+    fn new((number, line): (u64, JournalLine), reserves: &BTreeMap<(QueryId, u8), LedgerRecord>) -> Self {
+        let charges = reserves.get(&(line.query, line.attempt)).map_or(&[][..], |record| record.charges.as_slice());
         Self {
             number,
+            rho_units: charges.iter().map(|charge| charge.rho.units()).max(),
+            periods: charges.len(),
             time_ms: line.time_ms,
             query: line.query.to_string(),
             attempt: line.attempt,
@@ -103,7 +115,10 @@ impl JournalEntry {
 
 /// The last lines of the journal, from the store itself.
 pub(crate) fn journal(store: &AgentStore, count: u32) -> Result<Vec<JournalEntry>, commun_store::StoreError> {
-    Ok(store.journal_tail(count.min(MAX_JOURNAL_LINES))?.into_iter().map(JournalEntry::new).collect())
+    let lines = store.journal_tail(count.min(MAX_JOURNAL_LINES))?;
+    let reserves = store.ledger_load()?.into_iter().filter(|record| record.kind == RecordKind::Reserve);
+    let reserves = reserves.map(|record| ((record.query_id, record.attempt), record)).collect();
+    Ok(lines.into_iter().map(|line| JournalEntry::new(line, &reserves)).collect())
 }
 
 /// What the socket's server knows.

@@ -1,4 +1,9 @@
 //! Rows a second of the bounded aggregate: the demo's question over one Parquet file, one row a person, 1,849 cells, file in the page cache.
+//! [`bounded`] has many rows a person and a database beside it.
+
+pub(crate) mod bounded;
+mod duckdb;
+mod table;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -33,7 +38,7 @@ sql = "SELECT subscriber AS subscriber_id, month AS ref_month, home AS home_arr,
 "#;
 const BATCH_ROWS: usize = 65_536;
 
-/// One figure.
+/// One figure: the demo's question.
 pub(crate) fn measure(rows: usize, repetitions: u32) -> anyhow::Result<Vec<Figure>> {
     let contract = parse_contract(CONTRACT)?;
     let codes: Vec<&str> = contract.code_lists[0].codes.iter().map(|code| code.code.as_str()).collect();

@@ -58,7 +58,7 @@ async fn ask(folder: &Path, repetitions: u32) -> anyhow::Result<Vec<Figure>> {
     let profile = Profile::load(Some(&folder.join("agency.toml")))?;
     let client = Client::connect(&profile).await?;
     let (state, _) = client.catalog().await?;
-    let (permit_hash, permit) = state.permits().next().context("no permit")?;
+    let (permit_hash, permit) = state.permits().find(|(_, permit)| permit.contract_name == "mobility").context("no permit")?;
     let mut steps: Vec<(String, Vec<f64>)> = Vec::new();
     for number in 0..repetitions {
         let mut nonce = [0; 16];

@@ -1,7 +1,8 @@
 //! `commun-benches`: what Commun costs in time, as a table on standard output and as JSON in a file.
 //!
-//! Three measurements: samples a second of the exact discrete Gaussian; rows a second of the bounded aggregate over a Parquet file;
-//! latency of a small query by step through real processes. It starts `commun-demo` beside it, so build that first:
+//! Samples a second of the exact discrete Gaussian; rows a second of the bounded aggregate over a Parquet file, for the demo's question and
+//! beside `DuckDB` on a larger table; latency of a small query by step through real processes, for which it starts `commun-demo` beside it, so build that
+//! first. `--only spilling`, which is not run otherwise, makes a file of two gigabytes and then as much again of spilled groups:
 //!
 //! ```text
 //! cargo build --release -p commun-demo && cargo run --release -p commun-benches -- --json benches.json
@@ -24,12 +25,35 @@ struct Args {
     /// File for the figures
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Rows of the engine's table
+    /// Rows of the table for the demo's question
     #[arg(long, default_value_t = 2_000_000)]
     rows: usize,
+    /// Rows of the table that is compared with a database
+    #[arg(long, default_value_t = 10_000_000)]
+    bounded_rows: u64,
+    /// Rows of the table that does not fit the memory
+    #[arg(long, default_value_t = 100_000_000)]
+    spilling_rows: u64,
     /// Repetitions; the median is shown between the least and the greatest
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
     repetitions: u32,
+    /// Only one of the measurements
+    #[arg(long, value_name = "NAME")]
+    only: Option<Measurement>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Measurement {
+    /// Samples of noise
+    Noise,
+    /// The demo's question
+    Engine,
+    /// The larger table beside a database
+    Bounded,
+    /// A table that does not fit the memory; two minutes and four gigabytes of disk
+    Spilling,
+    /// A small query through real processes
+    Latency,
 }
 
 /// One measured quantity.
@@ -52,14 +76,28 @@ impl Figure {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let mut figures = noise::measure(args.repetitions)?;
-    figures.extend(engine::measure(args.rows, args.repetitions)?);
-    figures.extend(latency::measure(args.repetitions)?);
+    let wanted = |measurement| args.only.map_or(measurement != Measurement::Spilling, |only| only == measurement);
+    let mut figures = Vec::new();
+    if wanted(Measurement::Noise) {
+        figures.extend(noise::measure(args.repetitions)?);
+    }
+    if wanted(Measurement::Engine) {
+        figures.extend(engine::measure(args.rows, args.repetitions)?);
+    }
+    if wanted(Measurement::Bounded) {
+        figures.extend(engine::bounded::measure(args.bounded_rows, args.repetitions)?);
+    }
+    if wanted(Measurement::Spilling) {
+        figures.extend(engine::bounded::measure_spilling(args.spilling_rows, args.repetitions)?);
+    }
+    if wanted(Measurement::Latency) {
+        figures.extend(latency::measure(args.repetitions)?);
+    }
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{:<52} {:>14} {:>14} {:>14}  unit", "figure", "least", "median", "greatest")?;
+    writeln!(out, "{:<76} {:>14} {:>14} {:>14}  unit", "figure", "least", "median", "greatest")?;
     for figure in &figures {
         let (least, greatest) = (figure.values.first().context("no value")?, figure.values.last().context("no value")?);
-        writeln!(out, "{:<52} {least:>14.2} {:>14.2} {greatest:>14.2}  {}", figure.name, figure.median(), figure.unit)?;
+        writeln!(out, "{:<76} {least:>14.2} {:>14.2} {greatest:>14.2}  {}", figure.name, figure.median(), figure.unit)?;
     }
     if let Some(path) = args.json {
         let list: Vec<_> = figures

@@ -26,7 +26,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Price, budget left and expected margins of a question, free
     Explain(ExplainArgs),
-    /// A question on this machine, free: over rows made up from a data contract, or over a table of your own
+    /// A question on this machine, free: over rows made up from a data contract, or over a table of your own; EXPLAIN before it only shows
+    /// price and margins
     Try(TryArgs),
     /// Data contracts and permits that the coordinator offers
     Catalog,
@@ -66,6 +67,9 @@ pub struct QuestionArgs {
     /// Privacy loss asked for, as rho
     #[arg(long, conflicts_with = "epsilon")]
     pub rho: Option<String>,
+    /// Precision asked for instead: the least price at which no row's 95 % margin of a count or sum is larger; of the first one, or of COLUMN
+    #[arg(long, value_name = "[COLUMN=]MARGIN", conflicts_with_all = ["epsilon", "rho"])]
+    pub margin: Option<String>,
     /// Highest price accepted, as rho; default: what the question costs by the public rules
     #[arg(long)]
     pub max_rho: Option<String>,
@@ -102,12 +106,16 @@ pub struct TryArgs {
     /// Data contract: its TOML draft, or a *.signed file
     #[arg(long, value_name = "FILE")]
     pub contract: PathBuf,
-    /// Own rows, .csv or .parquet, with the columns of the contract's table; without, rows are made up
-    #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
+    /// Own rows, .csv or .parquet, with the columns of the contract's table; TABLE=FILE for each table when the question reads several.
+    /// Without, rows are made up
+    #[arg(long, value_name = "[TABLE=]FILE")]
+    pub data: Vec<String>,
     /// Read the SQL text from a file
     #[arg(long, value_name = "FILE", conflicts_with = "sql")]
     pub file: Option<PathBuf>,
+    /// Holders for which --margin and EXPLAIN reckon; the answer itself is that of one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub holders: u32,
     /// Persons that are made up
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub persons: u64,
@@ -117,9 +125,15 @@ pub struct TryArgs {
     /// Privacy loss asked for, as rho
     #[arg(long, conflicts_with = "epsilon")]
     pub rho: Option<String>,
+    /// Precision asked for instead: the least price at which no row's 95 % margin of a count or sum is larger; of the first one, or of COLUMN
+    #[arg(long, value_name = "[COLUMN=]MARGIN", conflicts_with_all = ["epsilon", "rho"])]
+    pub margin: Option<String>,
     /// Most groups of one person in one period that count
     #[arg(long)]
     pub max_groups_per_person: Option<u32>,
+    /// How many values a row of the answer has, for the margins of averages that EXPLAIN shows: you assume it, nobody looks
+    #[arg(long, value_name = "N")]
+    pub values_per_row: Option<u64>,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
@@ -177,6 +191,9 @@ pub enum DocumentCommand {
     Show {
         /// Document
         document: PathBuf,
+        /// Trust bundle whose officers' keys are looked for: its *.signed file
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
     },
     /// Have the coordinator check it and write it into the log
     Publish {

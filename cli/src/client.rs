@@ -12,7 +12,8 @@ use commun_proto::v1::agency_client::AgencyClient;
 use commun_proto::v1::query_event::Event;
 use commun_proto::v1::supervision_client::SupervisionClient;
 use commun_proto::v1::{
-    CatalogRequest, ExplainReply, ExplainRequest, LogReply, LogRequest, Progress, PublishRequest, StatusReply, StatusRequest, SubmitRequest,
+    CatalogRequest, ExplainReply, ExplainRequest, LogReply, LogRequest, Progress, PublishReply, PublishRequest, StatusReply, StatusRequest,
+    SubmitRequest,
 };
 use commun_proto::{MAX_MESSAGE_BYTES, convert, status};
 use commun_trust::admit::{Admitted, admit};
@@ -124,9 +125,9 @@ impl Client {
     }
 
     /// Publishes a signed document; returns the number of its log entry.
-    pub async fn publish(&self, document: &SignedDocument) -> Result<u64, CliError> {
+    pub async fn publish(&self, document: &SignedDocument) -> Result<PublishReply, CliError> {
         let request = PublishRequest { document: document.to_bytes() };
-        Ok(self.supervision().publish(request).await.map_err(|s| status::from_status(&s))?.into_inner().entry)
+        Ok(self.supervision().publish(request).await.map_err(|s| status::from_status(&s))?.into_inner())
     }
 
     /// Log entries from a number on, as many as one message holds, and the newest checkpoint.

@@ -1,9 +1,11 @@
 //! `commun permit`, `contract` and `key`: what officers draft, sign, show and publish.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
 use commun_domain::Document;
+use commun_domain::bundle::TrustBundle;
 use commun_domain::contract::DataContract;
 use commun_domain::contract_toml::parse_contract;
 use commun_domain::permit::Permit;
@@ -71,23 +73,19 @@ async fn shared<T: Document>(config: Option<&Path>, command: DocumentCommand, te
             eprintln!("signed with key {}: {} signature(s) now", sign::public_key(&key).id().short(), document.signatures.len());
             Ok(())
         }
-        DocumentCommand::Show { document: path } => {
+        DocumentCommand::Show { document: path, bundle } => {
             let document = load(&path)?;
             print(&text(&open::<T>(&document)?))?;
-            for signature in &document.signatures {
-                print(&format!("signed by key  {}", signature.key))?;
-            }
-            if document.signatures.is_empty() {
-                print("signed by      nobody yet")?;
-            }
-            Ok(())
+            let bundle = bundle.map(|path| open::<TrustBundle>(&load(&path)?)).transpose()?;
+            signers(&document, bundle.as_ref()).iter().try_for_each(|line| print(line))
         }
         DocumentCommand::Publish { document: path } => {
             let document = load(&path)?;
             open::<T>(&document)?;
             let profile = Profile::load(config)?;
-            let entry = Client::connect(&profile).await?.publish(&document).await?;
-            eprintln!("published as log entry {entry}");
+            let reply = Client::connect(&profile).await?.publish(&document).await?;
+            let known = if reply.known { "it was published before, and still is," } else { "published" };
+            eprintln!("{known} as log entry {}", reply.entry);
             print(&document.document_hash().to_string())
         }
     }
@@ -101,6 +99,33 @@ pub fn load(path: &Path) -> Result<SignedDocument, CliError> {
 /// The document inside.
 pub fn open<T: Document>(document: &SignedDocument) -> Result<T, CliError> {
     T::from_bytes(&document.bytes.0).map_err(|e| CliError::Document(e.to_string()))
+}
+
+/// Who has signed: by office where a trust bundle says whose the keys are, and whether that is enough.
+fn signers(document: &SignedDocument, bundle: Option<&TrustBundle>) -> Vec<String> {
+    if document.signatures.is_empty() {
+        return vec!["signed by      nobody yet".to_owned()];
+    }
+    let Some(bundle) = bundle else {
+        let keys = document.signatures.iter().map(|signature| format!("signed by key  {}", signature.key));
+        return keys.chain(["signed by      --bundle FILE, a trust bundle, shows whose keys these are".to_owned()]).collect();
+    };
+    let mut good = BTreeSet::new();
+    let mut lines: Vec<String> = Vec::new();
+    for signature in &document.signatures {
+        let one = SignedDocument { bytes: document.bytes.clone(), signatures: vec![signature.clone()] };
+        let officer = bundle.officers.iter().find(|officer| officer.key.id() == signature.key);
+        lines.push(match officer {
+            Some(officer) if sign::signers(&one, &[officer.key]).is_ok_and(|keys| keys.len() == 1) => {
+                good.insert(officer.key);
+                format!("signed by      {} (key {})", officer.office, signature.key)
+            }
+            Some(officer) => format!("NOT signed by  {}: the signature with key {} is not good", officer.office, signature.key),
+            None => format!("signed by key  {}, which is no officer's of trust bundle {}", signature.key, bundle.version),
+        });
+    }
+    lines.push(format!("signatures     of {} officer(s); trust bundle {} asks for {}", good.len(), bundle.version, bundle.threshold));
+    lines
 }
 
 fn finish_draft(document: &impl Document, out: &Path, text: &str) -> Result<(), CliError> {

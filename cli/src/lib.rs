@@ -5,8 +5,10 @@
 //! and shows what officers sign.
 
 pub mod args;
+pub mod asked;
 mod catalog;
 pub mod client;
+pub mod coarser;
 pub mod documents;
 pub mod error;
 pub mod explain;

@@ -7,8 +7,7 @@ use std::time::Duration;
 use commun_domain::clock::{Clock, SystemClock};
 use commun_domain::query::{PriceRequest, Query, QuerySettings, SnapshotRule};
 use commun_domain::signed::SignedDocument;
-use commun_domain::{Delta, Epsilon, Hash32, Rho};
-use commun_privacy::accountant::rho_for_epsilon;
+use commun_domain::{Delta, Hash32, Rho};
 use commun_privacy::answer;
 use commun_sql::strip_explain;
 use commun_trust::sign;
@@ -16,6 +15,7 @@ use commun_trust::state::TrustState;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::{ExplainArgs, QueryArgs, QuestionArgs};
+use crate::asked::{Limit, asked, rho_of};
 use crate::client::Client;
 use crate::error::{CliError, read, write};
 use crate::explain::explain_text;
@@ -151,26 +151,27 @@ pub(crate) fn sign_question(
     text: &str,
 ) -> Result<SignedDocument, CliError> {
     let (set, sql) = settings::split(text)?;
-    let wanted = args.permit.clone().or(set.permit).or_else(|| profile.permit.clone());
-    let (permit_hash, contract_hash) = pick_permit(state, profile, wanted.as_deref())?;
+    let wanted = args.permit.clone().or_else(|| set.permit.clone()).or_else(|| profile.permit.clone());
+    let (permit_hash, contract_hash) = pick_permit(state, profile, wanted.as_deref(), sql)?;
     let contract = state
         .contract(&contract_hash)
         .ok_or_else(|| CliError::Document("the coordinator offers no data contract for this permit".to_owned()))?;
-    let (epsilon, rho) = match (&args.epsilon, &args.rho) {
-        (None, None) => (set.epsilon, set.rho),
-        (epsilon, rho) => (epsilon.clone(), rho.clone()),
-    };
     let usage = |e: commun_domain::units::UnitError| CliError::Usage(e.to_string());
-    let price =
-        match (epsilon, rho) {
-            (_, Some(rho)) => PriceRequest::Rho(Rho::parse(&rho).map_err(usage)?),
-            (Some(epsilon), None) => PriceRequest::Epsilon(Epsilon::parse(&epsilon).map_err(usage)?),
-            (None, None) => PriceRequest::Epsilon(profile.epsilon.ok_or_else(|| {
-                CliError::Usage("say how much privacy to spend: --epsilon or --rho, or epsilon in the profile".to_owned())
-            })?),
-        };
-    let max_price = match &args.max_rho {
-        Some(text) => Rho::parse(text).map_err(usage)?,
+    let asked = asked([args.epsilon.as_ref(), args.rho.as_ref(), args.margin.as_ref()], &set, profile.epsilon)?;
+    let unpriced = QuerySettings {
+        price: PriceRequest::Rho(Rho::ZERO),
+        max_groups_per_person: args.max_groups_per_person.or(set.max_groups_per_person).unwrap_or(1),
+        intervals: intervals && set.intervals.unwrap_or(true),
+    };
+    let accepted = args.max_rho.as_deref().map(Rho::parse).transpose().map_err(usage)?;
+    let permit = state.permit(&permit_hash);
+    let mut limits = vec![Limit { of: "the data contract's whole budget", rho: contract.rho_cap }];
+    limits.extend(permit.map(|permit| Limit { of: "the permit's whole budget", rho: permit.rho_cap }));
+    limits.extend(accepted.map(|rho| Limit { of: "the highest price that you accept", rho }));
+    let holders = state.roster().map_or(0, |roster| roster.for_dataset(&contract.name).count());
+    let price = asked.resolve(sql, contract, unpriced, u32::try_from(holders).unwrap_or(u32::MAX), &limits)?;
+    let max_price = match accepted {
+        Some(rho) => rho,
         None => own_price(price, contract.delta_conv)?,
     };
     let mut nonce = [0; 16];
@@ -179,11 +180,7 @@ pub(crate) fn sign_question(
     let snapshot = if args.fresh { SnapshotRule::NotBefore(i32::try_from(now / 86_400).unwrap_or(i32::MAX)) } else { SnapshotRule::Any };
     let question = Query {
         sql: sql.to_owned(),
-        settings: QuerySettings {
-            price,
-            max_groups_per_person: args.max_groups_per_person.or(set.max_groups_per_person).unwrap_or(1),
-            intervals: intervals && set.intervals.unwrap_or(true),
-        },
+        settings: QuerySettings { price, ..unpriced },
         contract: contract_hash,
         permit: permit_hash,
         max_price,
@@ -197,17 +194,15 @@ pub(crate) fn sign_question(
 
 /// The price that follows from the request by the public rule: the requested rho and one unit, and one more for names of an open group key.
 fn own_price(price: PriceRequest, delta_conv: commun_domain::Delta) -> Result<Rho, CliError> {
-    let rho = match price {
-        PriceRequest::Rho(rho) => rho,
-        PriceRequest::Epsilon(epsilon) => rho_for_epsilon(epsilon, delta_conv).map_err(|e| CliError::Usage(e.to_string()))?,
-    };
+    let rho = rho_of(price, delta_conv)?;
     rho.checked_add(Rho::from_units(2)).ok_or_else(|| CliError::Usage("the requested rho is too large".to_owned()))
 }
 
-fn pick_permit(state: &TrustState, profile: &Profile, wanted: Option<&str>) -> Result<(Hash32, Hash32), CliError> {
+/// The permit that is named, else the only one in force for this profile's key, else the only one of these whose data contract the text names.
+fn pick_permit(state: &TrustState, profile: &Profile, wanted: Option<&str>, sql: &str) -> Result<(Hash32, Hash32), CliError> {
     let own_key = profile.query_key.as_ref().map(sign::public_key);
     let now = SystemClock.now_unix();
-    let matching: Vec<_> = state
+    let mut matching: Vec<_> = state
         .permits()
         .filter(|(hash, permit)| match wanted {
             Some(start) => hash.to_string().starts_with(&start.to_ascii_lowercase()),
@@ -217,6 +212,13 @@ fn pick_permit(state: &TrustState, profile: &Profile, wanted: Option<&str>) -> R
             }
         })
         .collect();
+    if wanted.is_none() && matching.len() > 1 {
+        let sql = sql.to_ascii_lowercase();
+        let named = matching.iter().copied().filter(|(_, permit)| sql.contains(&format!("{}.", permit.contract_name))).collect::<Vec<_>>();
+        if let [one] = named[..] {
+            matching = vec![one];
+        }
+    }
     match matching.as_slice() {
         [(hash, permit)] => Ok((**hash, permit.contract)),
         [] => Err(CliError::Usage(match wanted {

@@ -11,6 +11,8 @@ pub struct Settings {
     pub epsilon: Option<String>,
     /// `commun.rho`
     pub rho: Option<String>,
+    /// `commun.margin`
+    pub margin: Option<String>,
     /// `commun.max_groups_per_person`
     pub max_groups_per_person: Option<u32>,
     /// `commun.intervals`
@@ -34,6 +36,7 @@ pub fn split(text: &str) -> Result<(Settings, &str), CliError> {
             "commun.permit" => settings.permit = Some(value),
             "commun.epsilon" => settings.epsilon = Some(value),
             "commun.rho" => settings.rho = Some(value),
+            "commun.margin" => settings.margin = Some(value),
             "commun.max_groups_per_person" => {
                 let number =
                     value.parse().map_err(|_| CliError::Usage(format!("commun.max_groups_per_person: \"{value}\" is no count")))?;
@@ -48,14 +51,14 @@ pub fn split(text: &str) -> Result<(Settings, &str), CliError> {
             }
             other => {
                 return Err(CliError::Usage(format!(
-                    "there is no setting {other}; there are commun.permit, commun.epsilon, commun.rho, commun.max_groups_per_person and commun.intervals"
+                    "there is no setting {other}; there are commun.permit, commun.epsilon, commun.rho, commun.margin, commun.max_groups_per_person and commun.intervals"
                 )));
             }
         }
         rest = next.trim_start();
     }
-    if settings.epsilon.is_some() && settings.rho.is_some() {
-        return Err(CliError::Usage("set commun.epsilon or commun.rho, not both".to_owned()));
+    if [&settings.epsilon, &settings.rho, &settings.margin].into_iter().flatten().count() > 1 {
+        return Err(CliError::Usage("set one of commun.epsilon, commun.rho and commun.margin".to_owned()));
     }
     Ok((settings, rest))
 }
@@ -82,6 +85,8 @@ mod tests {
     fn unknown_settings_and_two_prices_are_refused() {
         assert!(split("SET commun.noise = 0; SELECT 1").is_err());
         assert!(split("SET commun.rho = 1; SET commun.epsilon = 1; SELECT 1").is_err());
+        assert!(split("SET commun.rho = 1; SET commun.margin = 50; SELECT 1").is_err());
         assert!(split("SET commun.rho 1").is_err());
+        assert_eq!(split("SET commun.margin = 'people=50'; SELECT 1").expect("settings").0.margin.as_deref(), Some("people=50"));
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! It is no way around noise: the numbers carry the full noise of one holder. It signs nothing, asks nobody, and charges nothing.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -15,14 +16,15 @@ use commun_domain::release::{OutputSums, ResultRelease};
 use commun_domain::{Document, Epsilon, Hash32, QueryId, Rho};
 use commun_engine::binding::{Source, SourceFormat, TableBinding};
 use commun_engine::{Binding, DataFusionEngine, Engine};
-use commun_privacy::accountant::rho_for_epsilon;
 use commun_privacy::{answer, price};
 use commun_sql::{compile, strip_explain};
 use commun_trust::names::no_name;
 
 use crate::args::TryArgs;
+use crate::asked::{Limit, asked, rho_of};
 use crate::documents;
 use crate::error::{CliError, read};
+use crate::explain::Explained;
 use crate::output::{notes, write_answer};
 use crate::settings;
 
@@ -30,34 +32,40 @@ mod dummy;
 mod repeat;
 
 /// Privacy loss when none is named: the customary first guess.
-const DEFAULT_EPSILON: &str = "1";
+const DEFAULT_EPSILON: Epsilon = Epsilon::from_units(1_000_000);
 
 /// `commun try`
 pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     let contract = load_contract(&args.contract)?;
     let text = args.sql.as_deref().map_or_else(|| args.file.as_deref().map_or_else(stdin, read), |sql| Ok(sql.to_owned()))?;
     let (set, sql) = settings::split(&text)?;
-    let sql = strip_explain(sql).1;
-    let price = requested(args, &set)?;
-    let settings = QuerySettings {
-        price,
+    let (explained, sql) = strip_explain(sql);
+    let unpriced = QuerySettings {
+        price: PriceRequest::Rho(Rho::ZERO),
         max_groups_per_person: args.max_groups_per_person.or(set.max_groups_per_person).unwrap_or(1),
         intervals: set.intervals.unwrap_or(true),
     };
+    let asked = asked([args.epsilon.as_ref(), args.rho.as_ref(), args.margin.as_ref()], &set, Some(DEFAULT_EPSILON))?;
+    let limits = [Limit { of: "the data contract's whole budget", rho: contract.rho_cap }];
+    let price = asked.resolve(&sql, &contract, unpriced, args.holders, &limits)?;
+    let settings = QuerySettings { price, ..unpriced };
     let plan = compile(&sql, &contract, &settings)?;
-    let rho = match price {
-        PriceRequest::Rho(rho) => rho,
-        PriceRequest::Epsilon(epsilon) => rho_for_epsilon(epsilon, contract.delta_conv).map_err(|e| CliError::Usage(e.to_string()))?,
-    };
+    let rho = rho_of(price, contract.delta_conv)?;
+    if explained {
+        let explained = Explained { contract: &contract, plan: &plan, rho, holders: args.holders, values_per_row: args.values_per_row };
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}\n", explained.facts()?).map_err(CliError::Output)?;
+        return explained.write(&mut out);
+    }
 
     let folder = tempfile::tempdir().map_err(CliError::Runtime)?;
-    let (binding, mark) = if let Some(data) = &args.data {
-        (bind(&contract, &plan, data)?, "LOCAL: your own table")
+    let (files, mark) = if args.data.is_empty() {
+        let files = dummy::write(&contract, &plan, args.persons, folder.path())?;
+        (files, "DUMMY: rows made up from the data contract; the numbers mean nothing")
     } else {
-        let path = folder.path().join("dummy.csv");
-        dummy::write(&contract, &plan, args.persons, &path)?;
-        (bind(&contract, &plan, &path)?, "DUMMY: rows made up from the data contract; the numbers mean nothing")
+        (own_files(&plan, &args.data)?, "LOCAL: your own rows")
     };
+    let binding = bind(&contract, &files)?;
     let engine = DataFusionEngine::new(binding, PathBuf::new());
     let query = QueryId::from_bytes(*plan.hash().as_bytes());
     let plan = with_names(plan, rho, &engine, &query, &contract).await?;
@@ -109,34 +117,50 @@ fn stdin() -> Result<String, CliError> {
     std::io::read_to_string(std::io::stdin()).map_err(|source| CliError::File { path: "standard input".to_owned(), source })
 }
 
-fn requested(args: &TryArgs, set: &settings::Settings) -> Result<PriceRequest, CliError> {
-    let usage = |e: commun_domain::units::UnitError| CliError::Usage(e.to_string());
-    let (epsilon, rho) = match (&args.epsilon, &args.rho) {
-        (None, None) => (set.epsilon.clone(), set.rho.clone()),
-        (epsilon, rho) => (epsilon.clone(), rho.clone()),
-    };
-    match rho {
-        Some(rho) => Rho::parse(&rho).map(PriceRequest::Rho).map_err(usage),
-        None => Epsilon::parse(epsilon.as_deref().unwrap_or(DEFAULT_EPSILON)).map(PriceRequest::Epsilon).map_err(usage),
+/// Tables and their files.
+type Files = BTreeMap<String, PathBuf>;
+
+/// The files of `--data`, one for each table that the question reads.
+fn own_files(plan: &PrivatePlan, data: &[String]) -> Result<Files, CliError> {
+    let tables = plan.relation.tables();
+    let mut files = Files::new();
+    for given in data {
+        let (table, file) = match (given.split_once('='), tables.first()) {
+            (Some((table, file)), _) if tables.contains(table) => (table, file),
+            (_, Some(only)) if tables.len() == 1 => (*only, given.as_str()),
+            _ => {
+                let names: Vec<String> = tables.iter().map(|table| format!("--data {table}=FILE")).collect();
+                return Err(CliError::Usage(format!("--data {given}: the question reads several tables, write {}", names.join(" "))));
+            }
+        };
+        if files.insert(table.to_owned(), PathBuf::from(file)).is_some() {
+            return Err(CliError::Usage(format!("--data names two files for the table {table}")));
+        }
+    }
+    match tables.into_iter().find(|table| !files.contains_key(*table)) {
+        Some(missing) => Err(CliError::Usage(format!("the question reads the table {missing} too: add --data {missing}=FILE"))),
+        None => Ok(files),
     }
 }
 
-/// A file whose columns are those of the contract's table.
-fn bind(contract: &DataContract, plan: &PrivatePlan, path: &Path) -> Result<Binding, CliError> {
-    let format = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("parquet") => SourceFormat::Parquet,
-        Some("csv") => SourceFormat::Csv,
-        _ => return Err(CliError::Usage(format!("{}: name a .parquet or .csv file", path.display()))),
-    };
-    let path = std::path::absolute(path).map_err(CliError::Runtime)?;
-    let mut columns = vec![contract.unit_column.as_str(), contract.partition_column.as_str()];
-    columns.extend(contract.table(&plan.table).into_iter().flat_map(|table| &table.columns).map(|column| column.name.as_str()));
-    let sql = format!("SELECT {} FROM rows", columns.join(", "));
-    Ok(Binding {
-        contract: contract.name.clone(),
-        sources: vec![Source { name: "rows".to_owned(), format, path, delimiter: None, header: None }],
-        tables: vec![TableBinding { name: plan.table.clone(), sql, sorted_by_unit: false }],
-    })
+/// Files whose columns are those of the contract's tables.
+fn bind(contract: &DataContract, files: &Files) -> Result<Binding, CliError> {
+    let (mut sources, mut tables) = (Vec::new(), Vec::new());
+    for (table, path) in files {
+        let format = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("parquet") => SourceFormat::Parquet,
+            Some("csv") => SourceFormat::Csv,
+            _ => return Err(CliError::Usage(format!("{}: name a .parquet or .csv file", path.display()))),
+        };
+        let path = std::path::absolute(path).map_err(CliError::Runtime)?;
+        let mut columns = vec![contract.unit_column.as_str(), contract.partition_column.as_str()];
+        columns.extend(contract.table(table).into_iter().flat_map(|table| &table.columns).map(|column| column.name.as_str()));
+        let name = format!("rows_of_{table}");
+        let sql = format!("SELECT {} FROM {name}", columns.join(", "));
+        sources.push(Source { name, format, path, delimiter: None, header: None });
+        tables.push(TableBinding { name: table.clone(), sql, sorted_by_unit: false });
+    }
+    Ok(Binding { contract: contract.name.clone(), sources, tables, objections: None })
 }
 
 /// What one holder would release, alone and unmasked, with its full noise.

@@ -70,6 +70,23 @@ fn p5_a_permit_that_two_officers_have_not_signed_as_it_is_cannot_be_published() 
     *changed.bytes.0.last_mut().unwrap() ^= 1;
     std::fs::write(federation.path("permit-changed.signed"), changed.to_file_text()).unwrap();
     federation.publish("permit-changed").refuses(2, "NOT_PERMITTED", &["changed after signing"]);
+
+    // What is there already is said to be there, and who signed it by office.
+    let known = federation.publish("permit");
+    known.says(0, &["it was published before, and still is, as log entry 3"]);
+    let bundle = text(&federation.path("pki/bundle-1.signed"));
+    let show =
+        |name: &str| run("commun", ["permit", "show", &text(&federation.path(&format!("{name}.signed"))), "--bundle", &bundle]).done();
+    let shown = show("permit");
+    for part in ["signed by      apd-1 (key ", "signed by      apd-2 (key ", "of 2 officer(s); trust bundle 1 asks for 2"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    let changed = show("permit-changed");
+    assert!(changed.contains("NOT signed by  apd-1") && changed.contains("of 0 officer(s)"), "{changed}");
+    assert!(show("permit-same").contains("of 1 officer(s)"), "one officer twice is one");
+    let keys = run("commun", ["permit", "show", &text(&federation.path("permit.signed"))]).done();
+    assert!(keys.contains("signed by key ") && keys.contains("--bundle FILE"), "{keys}");
+
     federation.stop();
     assert_eq!(federation.log().len(), 4, "nothing of it is in the log");
 }

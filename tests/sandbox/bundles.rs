@@ -31,7 +31,7 @@ fn second_bundle(federation: &Federation, successor: &SigningKey) -> SignedDocum
 fn publish(federation: &Federation, document: &SignedDocument) -> u64 {
     let profile = Profile::load(Some(&federation.path("officer.toml"))).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { Client::connect(&profile).await?.publish(document).await }).unwrap()
+    runtime.block_on(async { Client::connect(&profile).await?.publish(document).await }).unwrap().entry
 }
 
 #[test]

@@ -15,6 +15,8 @@ mod full_disk;
 mod harness;
 mod names;
 mod noise;
+mod objections;
+mod precision;
 mod quiet;
 mod recording;
 mod trying;

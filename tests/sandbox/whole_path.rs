@@ -113,6 +113,8 @@ fn an_agent_shows_its_budget_and_how_its_files_meet_the_data_contract() {
     assert_eq!(status["budgets"][0]["cap_rho_units"], serde_json::json!(1u64 << 39));
     assert_eq!(status["accepted_permits"][0]["in_force"], serde_json::json!(true));
     federation.agent_command(0, "check", &[]).done();
+    let journal = federation.agent_command(0, "journal", &[]).done();
+    assert_eq!(journal.matches("rho 0.1 in each of 1 period(s)").count(), 2, "accepted and answered: {journal}");
 }
 
 #[test]

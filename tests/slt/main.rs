@@ -8,6 +8,7 @@ mod meaning;
 mod oracle;
 mod postgres;
 mod question;
+mod relation;
 mod rows;
 mod written;
 

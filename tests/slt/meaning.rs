@@ -40,10 +40,10 @@ CREATE AGGREGATE public.median(numeric) (SFUNC = collected, STYPE = numeric[], F
 CREATE AGGREGATE public.approx_median(numeric) (SFUNC = collected, STYPE = numeric[], FINALFUNC = ranked);
 ";
 
-/// Writes expressions over one table of a contract.
+/// Writes expressions over one table of a contract, or over a relation whose columns are integers already.
 pub(crate) struct Meaning<'a> {
     pub(crate) contract: &'a DataContract,
-    pub(crate) table: &'a Table,
+    pub(crate) table: Option<&'a Table>,
 }
 
 impl Meaning<'_> {
@@ -164,7 +164,8 @@ impl Meaning<'_> {
     }
 
     fn column(&self, name: &str) -> Result<String> {
-        let column = self.table.column(name).context("the plan names an unknown column")?;
+        let Some(table) = self.table else { return Ok(named(name)) };
+        let column = table.column(name).context("the plan names an unknown column")?;
         Ok(match &column.column_type {
             ColumnType::Number { lo, hi, scale } => format!("({})", in_units(name, *lo, *hi, *scale)),
             ColumnType::Boolean => format!("(CASE WHEN {name} THEN 1::numeric WHEN NOT {name} THEN 0::numeric END)"),
@@ -183,6 +184,11 @@ impl Meaning<'_> {
             }
         })
     }
+}
+
+/// A column of a relation.
+pub(crate) fn named(name: &str) -> String {
+    format!("\"{name}\"")
 }
 
 pub(crate) fn quoted(text: &str) -> String {

@@ -10,8 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 use commun_domain::plan::{Aggregate, KeyKind, KeySource, Measured, Output, PrivatePlan};
 
 use crate::dataset::Dataset;
-use crate::meaning::{Meaning, quoted};
+use crate::meaning::Meaning;
 use crate::postgres::Postgres;
+use crate::relation;
 
 /// Totals per output over the grid, in native units; of a histogram its root alone.
 pub(crate) type Grid = Vec<Vec<i128>>;
@@ -48,11 +49,14 @@ struct Rows<'a> {
 impl<'a> Rows<'a> {
     fn of(plan: &PrivatePlan, dataset: &'a Dataset) -> Result<Self> {
         let contract = &dataset.contract;
-        let table = contract.table(&plan.table).context("the plan names an unknown table")?;
-        let meaning = Meaning { contract, table };
         let (unit, partition) = (&plan.unit_column, &plan.partition_column);
-        let periods: Vec<String> = plan.partitions.iter().map(|period| quoted(&plan.calendar.format(*period))).collect();
-        let mut rules = vec![format!("{unit} IS NOT NULL"), format!("{partition} IN ({})", periods.join(", "))];
+        let (mut rules, source, meaning) = if let Some(name) = plan.relation.as_table() {
+            let table = contract.table(name).context("the plan names an unknown table")?;
+            (relation::of_the_question(plan), format!("bound.{name}"), Meaning { contract, table: Some(table) })
+        } else {
+            let rows = relation::rows(&plan.relation, plan, contract)?;
+            (Vec::new(), format!("({rows}) AS of_persons"), Meaning { contract, table: None })
+        };
         if let Some(filter) = &plan.filter {
             rules.push(meaning.condition(filter)?);
         }
@@ -71,7 +75,8 @@ impl<'a> Rows<'a> {
             write!(selected, ", {key_sql} AS key_{number}")?;
             write!(keys, "key_{number}, ")?;
         }
-        let from = format!("FROM bound.{} WHERE {}", plan.table, rules.join(" AND "));
+        rules.push("TRUE".to_owned());
+        let from = format!("FROM {source} WHERE {}", rules.join(" AND "));
         Ok(Self { meaning, selected, keys, from })
     }
 

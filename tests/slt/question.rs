@@ -100,6 +100,13 @@ impl Commun {
         Ok(())
     }
 
+    /// The plan where more rows of a person count than anybody has: what a subquery folds is bounded in the plan's relation.
+    fn wide(&self, sql: &str, settings: &QuerySettings) -> Result<PrivatePlan, Fault> {
+        let mut contract = self.dataset.contract.clone();
+        contract.tables.iter_mut().for_each(|table| table.max_rows_per_person = 40);
+        commun_sql::compile(sql, &contract, settings).map_err(Fault::Refused)
+    }
+
     fn ask(&self, sql: &str, with: Settings) -> Result<(PrivatePlan, Grid), Fault> {
         let price = PriceRequest::Rho(Rho::from_units(1 << 34));
         let settings = QuerySettings { price, max_groups_per_person: with.max_groups_per_person, intervals: true };
@@ -130,7 +137,8 @@ impl Commun {
                 compare_leaves(output, ours, &leaves, binds)?;
             }
         }
-        match (written::difference(sql, &plan, &self.dataset, &self.postgres)?, with.text_differs) {
+        let judged = if plan.relation.is_row_by_row() { plan.clone() } else { self.wide(sql, &settings)? };
+        match (written::difference(sql, &judged, &self.dataset, &self.postgres)?, with.text_differs) {
             (Some(what), false) => Err(Fault::Disagree(format!("the plan is not what the text says: {what}"))),
             (None, true) => Err(Fault::Disagree("the text does not differ: remove SET text = differs".to_owned())),
             _ => Ok((plan, cells)),

@@ -31,7 +31,7 @@ pub(crate) fn sources(dataset: &str) -> Option<Vec<Source>> {
         "mobility" => Some(vec![subscribers()]),
         "energy" => Some(vec![readings(), customers()]),
         "health" => Some(vec![visits(), stays()]),
-        "payments" => Some(vec![transfers()]),
+        "payments" => Some(vec![transfers(), accounts()]),
         _ => None,
     }
 }
@@ -220,6 +220,33 @@ fn transfers() -> Source {
         ("booked", Kind::Text),
     ];
     Source { name: "transfers", file: "transfers.parquet", delimiter: b',', columns, rows }
+}
+
+/// None, one or two accounts of some of those who transfer, and of some who do not.
+fn accounts() -> Source {
+    let mut dice = Dice(8);
+    let mut rows = Vec::new();
+    for holder in 40..260 {
+        for month in 1..=3 {
+            for _ in 0..dice.roll(3) {
+                let credit = match dice.roll(12) {
+                    0 => None,
+                    1 => some("none"),
+                    2 => some("99999.95"),
+                    _ => some(format!("{}.{}", dice.roll(900), dice.roll(10))),
+                };
+                rows.push(vec![
+                    some(holder),
+                    some(format!("2024-{month:02}")),
+                    dice.of(&["shop", "home", "home", "farm", "bank", ""]),
+                    credit,
+                    dice.of(&["true", "false", "false", ""]),
+                ]);
+            }
+        }
+    }
+    let columns = &[("holder", Kind::Text), ("month", Kind::Text), ("segment", Kind::Text), ("credit", Kind::Text), ("joint", Kind::Text)];
+    Source { name: "accounts", file: "accounts.csv", delimiter: b',', columns, rows }
 }
 
 /// A time in the weeks before, in or after the first half of 2024, on both sides of what the data contract declares; or what is no time.

@@ -12,6 +12,7 @@ use commun_domain::clock::Clock;
 use commun_domain::query::{MAX_SQL_BYTES, Query};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Document, Hash32, Refusal, WireCode};
+use commun_engine::Engine;
 use commun_service::Faults;
 use commun_store::AgentStore;
 use commun_store::agent::{Decision, JournalLine};
@@ -22,7 +23,7 @@ use ed25519_dalek::SigningKey;
 use super::attempt::{About, Accepted, AttemptKey, Bound, Live};
 use super::book::Book;
 use super::logbook::{LogFault, Logbook};
-use super::message::{Failure, Offer, Outgoing, Refused, failed, local_fault, refusal_failure, shortened};
+use super::message::{Failure, Offer, Outgoing, Refused, failed, local_fault, not_ready, refusal_failure, shortened};
 use crate::health::Health;
 
 /// Most attempts that are alive at once: one is worked on, the others wait.
@@ -45,6 +46,7 @@ pub(crate) struct Policy {
 /// The guard's state.
 pub(crate) struct Core {
     pub(crate) store: Arc<AgentStore>,
+    pub(crate) engine: Arc<dyn Engine>,
     pub(crate) log: Logbook,
     pub(crate) book: Book,
     pub(crate) policy: Policy,
@@ -107,6 +109,8 @@ impl Core {
         self.by_policy(&admitted)?;
         let (index, min_colluders) = self.cohort_minimum(&admitted)?;
         self.book.check(&admitted)?;
+        // Without its list of objections no question is answered, and none is charged.
+        self.engine.ready(&admitted.contract.name).map_err(|error| Refused::now(not_ready(&error)))?;
 
         let reason = "within the permit, the policy and the ledger; the price is reserved".to_owned();
         let line = line(now_ms, key, about, Decision::Accepted, None, reason, 0);
@@ -135,6 +139,16 @@ impl Core {
             ),
             detail: None,
         }))
+    }
+
+    /// What is wrong with the holder's key, if the roster in force names another one: no question can be answered so.
+    pub(crate) fn key_fault(&self) -> Option<String> {
+        let own = crate::config::public_key(&self.key);
+        let listed = self.log.state().roster()?.holder(&self.policy.holder).filter(|holder| holder.key != own)?;
+        let (name, named) = (&self.policy.holder, &listed.key);
+        Some(format!(
+            "the roster in force names the key {named} for {name}, and holder_key is {own}; configure the key that the roster names, or have a new roster signed"
+        ))
     }
 
     /// The own roster index, and `c_i`: protection against all other listed holders, as no independence list is in force.
@@ -300,7 +314,12 @@ impl Core {
 
     /// Takes log entries; the size read is told back.
     pub(crate) fn entries(&mut self, first: u64, entries: &[Vec<u8>]) -> Result<Outgoing, LogFault> {
+        let roster = self.log.state().roster_hash();
         self.log.append(&self.store, first, entries).inspect_err(|fault| self.health.note(self.clock.now_ms(), fault.to_string()))?;
+        if let Some(fault) = self.key_fault().filter(|_| self.log.state().roster_hash() != roster) {
+            tracing::error!("{fault}");
+            self.health.note(self.clock.now_ms(), fault);
+        }
         Ok(Outgoing::LogReadTo(self.log.size()))
     }
 

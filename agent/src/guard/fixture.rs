@@ -5,7 +5,7 @@
 pub(super) mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use commun_domain::attempt::{Accept, Manifest, Refuse};
@@ -22,6 +22,7 @@ use commun_service::Faults;
 use commun_store::agent::JournalLine;
 use commun_store::{AgentStore, StoreOptions};
 use commun_tlog::checkpoint::Checkpoint;
+use ed25519_dalek::SigningKey;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
@@ -60,12 +61,24 @@ pub(super) struct FixedEngine {
     pub(super) takes: Duration,
     pub(super) panics: bool,
     pub(super) fails: bool,
+    /// Whether its list of objections is missing.
+    pub(super) listless: AtomicBool,
 }
+
+/// A list of objections.
+pub(super) const LIST: &str = "/data/objections.txt";
 
 /// A value of the data, which an error quotes.
 pub(super) const DATUM: &str = "subscriber-4711";
 
 impl Engine for FixedEngine {
+    fn ready(&self, _: &str) -> Result<(), EngineError> {
+        if self.listless.load(Ordering::SeqCst) {
+            return Err(EngineError::Objections { path: LIST.into(), message: "it is not there".to_owned() });
+        }
+        Ok(())
+    }
+
     fn evaluate<'a>(&'a self, _: &'a PrivatePlan, _: &'a QueryId, _: &'a DataContract) -> BoxFuture<'a, Result<Cells, EngineError>> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
@@ -103,6 +116,8 @@ pub(super) struct Setup {
     pub(super) panics: bool,
     pub(super) fails: bool,
     pub(super) max_pages: Option<u32>,
+    /// The holder's key.
+    pub(super) key: SigningKey,
 }
 
 impl Default for Setup {
@@ -114,6 +129,7 @@ impl Default for Setup {
             panics: false,
             fails: false,
             max_pages: None,
+            key: common::holder_key(1),
         }
     }
 }
@@ -137,7 +153,13 @@ impl World {
 
     fn start(folder: tempfile::TempDir, setup: Setup) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(NOW_MS)));
-        let engine = Arc::new(FixedEngine { reads: AtomicUsize::new(0), takes: setup.takes, panics: setup.panics, fails: setup.fails });
+        let engine = Arc::new(FixedEngine {
+            reads: AtomicUsize::new(0),
+            takes: setup.takes,
+            panics: setup.panics,
+            fails: setup.fails,
+            listless: AtomicBool::new(false),
+        });
         let health = Arc::new(Health::default());
         let options = StoreOptions { max_pages: setup.max_pages };
         let store = Arc::new(AgentStore::open(&folder.path().join("agent.sqlite"), options).unwrap());
@@ -146,7 +168,7 @@ impl World {
             accept_permits: setup.accept,
             min_colluders: 0,
             bundle_sha256: common::bundle().hash(),
-            key: common::holder_key(1),
+            key: setup.key,
             store: store.clone(),
             engine: engine.clone(),
             clock: clock.clone(),

@@ -7,6 +7,7 @@
 use commun_domain::attempt::NameLists;
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Hash32, QueryId, Refusal, WireCode};
+use commun_engine::EngineError;
 
 use super::attempt::AttemptKey;
 
@@ -148,6 +149,12 @@ pub(super) fn refusal_failure(code: WireCode, message: &str) -> Failure {
 /// A fault of this machine: others learn only that there is one.
 pub(super) fn local_fault(error: &dyn std::fmt::Display) -> Failure {
     let public = "this holder's store cannot take the query now".to_owned();
+    Failure { code: WireCode::Unavailable, public, local: error.to_string(), detail: None }
+}
+
+/// The holder's files are not as its binding says: others learn only that there is no answer.
+pub(super) fn not_ready(error: &EngineError) -> Failure {
+    let public = "this holder cannot answer now; its engineer finds the reason in the agent's journal and status".to_owned();
     Failure { code: WireCode::Unavailable, public, local: error.to_string(), detail: None }
 }
 

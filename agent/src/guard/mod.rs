@@ -113,6 +113,7 @@ impl Guard {
         let policy = Policy { holder: parts.holder, accept_permits: parts.accept_permits, min_colluders: parts.min_colluders };
         let core = Core {
             store: parts.store,
+            engine: Arc::clone(&parts.engine),
             log,
             book,
             policy,

@@ -1,5 +1,7 @@
 //! What the guard knows, as `status` shows it: the log, the permits of the policy, the budgets.
 
+use std::collections::BTreeSet;
+
 use commun_domain::Document;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +50,9 @@ pub struct Report {
     pub checkpoint_unix: Option<u64>,
     /// Why nothing is answered any more.
     pub stopped: Option<String>,
+    /// What keeps questions under accepted permits from being answered now, each fault once.
+    #[serde(default)]
+    pub not_ready: Vec<String>,
     /// Entries whose bytes this agent cannot read: leaves of the tree that change no trust.
     pub unreadable_entries: u64,
     /// Number and reason of the last log entry that counts for nothing.
@@ -71,6 +76,7 @@ impl Core {
             checkpoint_size: verified.map(|checkpoint| checkpoint.size),
             checkpoint_unix: verified.map(|checkpoint| checkpoint.time_unix),
             stopped: self.log.stopped().map(str::to_owned),
+            not_ready: self.not_ready(),
             unreadable_entries: self.log.state().skipped(),
             last_invalid_entry: self.log.last_invalid().cloned(),
             accepted_permits: self.permits(),
@@ -91,6 +97,14 @@ impl Core {
         let state = self.log.state();
         let own = state.roster().and_then(|roster| roster.holder(&self.policy.holder));
         own.is_some_and(|own| state.refund(query, *attempt, own.index).is_some())
+    }
+
+    /// Asked anew each time: a list of objections may have gone, or be back.
+    fn not_ready(&self) -> Vec<String> {
+        let permits = self.policy.accept_permits.iter().filter_map(|hash| self.log.state().permit(hash));
+        let faults: BTreeSet<String> =
+            permits.filter_map(|permit| self.engine.ready(&permit.contract_name).err()).map(|error| error.to_string()).collect();
+        self.key_fault().into_iter().chain(faults).collect()
     }
 
     fn permits(&self) -> Vec<PermitReport> {

@@ -166,6 +166,7 @@ fn failure_here(class: &str, detail: impl std::fmt::Display) -> Failure {
 fn engine_failure(error: &EngineError) -> Failure {
     match error {
         EngineError::Source { source_name, .. } => failure_here(&format!("the source \"{source_name}\" cannot be read"), error),
+        EngineError::Objections { .. } => failure_here("the list of objections cannot be used, so nothing is answered", error),
         EngineError::Binding(_) => failure_here("the binding does not fit the data contract or the files", error),
         EngineError::ColumnType { table, column, .. } => {
             failure_here(&format!("table {table}, column {column}: the binding gives another type than the data contract wants"), error)

@@ -1,6 +1,7 @@
 //! The guard as a unit: offers, manifests, refunds, restarts, the log.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::similar_names, clippy::type_complexity, reason = "a test fails by panicking")]
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::core::{Core, MAX_OPEN_ATTEMPTS, REFUND_RETRY_MS};
 use super::fixture::common::{self, signed_by, signed_query};
-use super::fixture::{CELLS, DATUM, EXACT, MANIFEST_MS, NOW_MS, Setup, World, accepted, cheap, offer, question, refused};
+use super::fixture::{CELLS, DATUM, EXACT, LIST, MANIFEST_MS, NOW_MS, Setup, World, accepted, cheap, offer, question, refused};
 use super::lock;
 use super::message::{Offer, Outgoing};
 
@@ -49,6 +50,34 @@ fn p7_the_default_policy_refuses_and_the_journal_says_how_to_accept() {
     assert!(line.reason.contains(&common::permit().hash().to_string()) && line.reason.contains("accept_permits"), "{}", line.reason);
     assert_eq!(line.sql, common::SQL);
     assert!(world.records().is_empty());
+}
+
+#[test]
+fn p7_without_its_list_of_objections_nothing_is_answered_and_nothing_charged() {
+    let world = World::ready();
+    assert_eq!(world.core(|core| core.report()).not_ready, Vec::<String>::new());
+    world.engine.listless.store(true, Ordering::SeqCst);
+    let (code, message) = refused(&world.offer(&signed_query(&question(1))));
+    assert_eq!(code, WireCode::Unavailable);
+    assert!(!message.contains("objection") && !message.contains(LIST), "{message}");
+    let line = world.last_line();
+    assert!(line.reason.contains(LIST) && line.reason.contains("no question is answered without it"), "{}", line.reason);
+    assert!(world.records().is_empty() && world.reads() == 0);
+    let faults = world.core(|core| core.report()).not_ready;
+    assert!(faults.len() == 1 && faults[0].contains(LIST), "{faults:?}");
+    // It is back, and so are answers.
+    world.engine.listless.store(false, Ordering::SeqCst);
+    accepted(world.offer(&signed_query(&question(2))));
+}
+
+#[test]
+fn a_key_that_the_roster_does_not_name_is_noticed_when_the_roster_comes() {
+    let world = World::with(Setup { key: common::holder_key(9), ..Setup::default() });
+    let faults = world.core(|core| core.report()).not_ready;
+    assert!(faults.len() == 1 && faults[0].contains("configure the key that the roster names"), "{faults:?}");
+    let noted = world.health.state().last_error.unwrap().1;
+    assert_eq!(noted, faults[0]);
+    assert!(noted.contains(&common::holder(1).key.to_string()) && noted.contains(&common::holder_public(9).to_string()), "{noted}");
 }
 
 #[test]

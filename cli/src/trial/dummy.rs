@@ -7,6 +7,7 @@ use std::path::Path;
 use commun_domain::contract::{ColumnType, DataContract, Table};
 use commun_domain::plan::{PrivatePlan, time};
 
+use super::Files;
 use crate::error::CliError;
 
 /// Different rare names of open text.
@@ -33,19 +34,36 @@ impl Numbers {
     }
 }
 
-/// Writes the rows of the question's table as CSV.
-pub(super) fn write(contract: &DataContract, plan: &PrivatePlan, persons: u64, path: &Path) -> Result<(), CliError> {
-    let table = contract.table(&plan.table).ok_or_else(|| CliError::Document(format!("there is no table {}", plan.table)))?;
+/// Writes the rows of the question's tables as CSV into a folder.
+pub(super) fn write(contract: &DataContract, plan: &PrivatePlan, persons: u64, folder: &Path) -> Result<Files, CliError> {
+    let mut files = Files::new();
+    for (number, name) in plan.relation.tables().into_iter().enumerate() {
+        let table = contract.table(name).ok_or_else(|| CliError::Document(format!("there is no table {name}")))?;
+        let path = folder.join(format!("{number}.csv"));
+        // Tables of one question have the same persons and other rows.
+        write_table(contract, plan, table, persons, &mut Numbers(number as u64), &path)?;
+        files.insert(name.to_owned(), path);
+    }
+    Ok(files)
+}
+
+fn write_table(
+    contract: &DataContract,
+    plan: &PrivatePlan,
+    table: &Table,
+    persons: u64,
+    numbers: &mut Numbers,
+    path: &Path,
+) -> Result<(), CliError> {
     let mut writer = csv::Writer::from_path(path).map_err(fault)?;
     let names = [contract.unit_column.as_str(), contract.partition_column.as_str()];
     writer.write_record(names.into_iter().chain(table.columns.iter().map(|column| column.name.as_str()))).map_err(fault)?;
-    let mut numbers = Numbers(0);
     for period in &plan.partitions {
         let period = contract.calendar.format(*period);
         for person in 0..persons {
-            for _ in 0..rows_of(table, &mut numbers) {
+            for _ in 0..rows_of(table, numbers) {
                 let mut record = vec![format!("person-{person}"), period.clone()];
-                record.extend(table.columns.iter().map(|column| value(contract, &column.column_type, &mut numbers)));
+                record.extend(table.columns.iter().map(|column| value(contract, &column.column_type, numbers)));
                 writer.write_record(&record).map_err(fault)?;
             }
         }

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use commun_domain::bundle::RosterHolder;
 use commun_domain::clock::Clock;
 use commun_domain::signed::SignedDocument;
-use commun_domain::{Hash32, QueryId, Refusal, WireCode};
+use commun_domain::{QueryId, Refusal, WireCode};
 use commun_privacy::ledger::{Caps, Loss};
 use commun_service::Faults;
 use commun_store::CoordinatorStore;
@@ -28,7 +28,7 @@ use commun_trust::Admitted;
 use tokio::sync::Semaphore;
 
 use crate::link::Agents;
-use crate::log::{Log, State};
+use crate::log::{Log, Publication, State};
 
 pub use catalog::Catalog;
 pub use explain::{Explained, PartitionLeft};
@@ -83,10 +83,11 @@ impl App {
     }
 
     /// Publishes a signed document into the log, or finds it there: its entry's number and its hash.
-    pub fn publish(&self, document: &SignedDocument) -> Result<(u64, Hash32), Refusal> {
-        let (number, hash) = self.log.publish(document)?;
-        tracing::info!(number, %hash, "document published");
-        Ok((number, hash))
+    pub fn publish(&self, document: &SignedDocument) -> Result<Publication, Refusal> {
+        let published = self.log.publish(document)?;
+        let Publication { entry, hash, known } = published;
+        tracing::info!(number = entry, %hash, known, "document published");
+        Ok(published)
     }
 
     /// Admits a query for the agency that asks it.

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::call;
 use crate::app::App;
-use crate::log::LogError;
+use crate::log::{LogError, Publication};
 
 /// See the module.
 pub(super) struct Handler {
@@ -25,12 +25,12 @@ impl Handler {
 impl v1::supervision_server::Supervision for Handler {
     async fn publish(&self, request: Request<v1::PublishRequest>) -> Result<Response<v1::PublishReply>, Status> {
         let bytes = request.into_inner().document;
-        let (entry, hash) = call(&self.app, move |app| {
+        let Publication { entry, hash, known } = call(&self.app, move |app| {
             let document: SignedDocument = convert::document("document", &bytes)?;
             app.publish(&document)
         })
         .await?;
-        Ok(Response::new(v1::PublishReply { entry, document_hash: hash.as_bytes().to_vec() }))
+        Ok(Response::new(v1::PublishReply { entry, document_hash: hash.as_bytes().to_vec(), known }))
     }
 
     async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusReply>, Status> {

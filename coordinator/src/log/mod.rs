@@ -105,6 +105,17 @@ pub struct Log {
     head: watch::Sender<Head>,
 }
 
+/// A published document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Number of its entry.
+    pub entry: u64,
+    /// Its hash.
+    pub hash: Hash32,
+    /// Whether it was there before.
+    pub known: bool,
+}
+
 impl Log {
     /// Replays the stored log and ledgers.
     pub fn open(store: Arc<CoordinatorStore>, key: SigningKey, pins: Pins, clock: Arc<dyn Clock>) -> Result<Self, LogError> {
@@ -159,13 +170,13 @@ impl Log {
         Ok(self.store.entries(from, limit)?)
     }
 
-    /// Publishes a signed document, or finds it published: its entry's number and hash.
-    pub fn publish(&self, document: &SignedDocument) -> Result<(u64, Hash32), LogError> {
+    /// Publishes a signed document, or finds it published.
+    pub fn publish(&self, document: &SignedDocument) -> Result<Publication, LogError> {
         let entry = state::entry_of(document).ok_or(LogError::Kind)?;
         let hash = document.document_hash();
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = self.read(|state| state.published.number(&hash)) {
-            return Ok((number, hash));
+            return Ok(Publication { entry: number, hash, known: true });
         }
         // A document that is not accepted would stay in the log for ever, so it is tried on a copy first.
         self.read(|state| state.trust.clone()).apply(writer.size(), &entry)?;
@@ -173,7 +184,7 @@ impl Log {
             state::check_log_key(document, &self.key).map_err(|()| LogError::LogKey)?;
         }
         let head = self.append(&mut writer, &entry, &[], |bytes| self.store.append_entry(bytes, entry.kind()))?;
-        Ok((head.size - 1, hash))
+        Ok(Publication { entry: head.size - 1, hash, known: false })
     }
 
     /// Charges every holder of the attempt and logs it, if `allow` finds that the budgets still hold. The records to write come from

@@ -63,6 +63,50 @@ pub struct Source {
     pub header: Option<bool>,
 }
 
+/// Form of a list of objections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListFormat {
+    /// A text with one id on each line.
+    #[default]
+    Lines,
+    /// A column of comma-separated values with a header row.
+    Csv,
+    /// A column of Parquet; the path may be a folder or a glob.
+    Parquet,
+}
+
+/// Units whose rows are left out of everything: people who objected.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Objections {
+    /// Format; one id a line if absent.
+    #[serde(default)]
+    pub format: ListFormat,
+    /// Relative to the folder of the binding.
+    pub path: PathBuf,
+    /// CSV and Parquet: the column with the ids.
+    pub column: Option<String>,
+    /// CSV only: one ASCII character between fields, a comma if absent.
+    pub delimiter: Option<char>,
+}
+
+impl Objections {
+    /// The delimiter, which [`Binding::parse`] has checked to be ASCII.
+    pub(crate) fn delimiter_byte(&self) -> u8 {
+        byte_of(self.delimiter)
+    }
+}
+
+/// The delimiter of a CSV file.
+pub(crate) fn byte_of(delimiter: Option<char>) -> u8 {
+    delimiter.and_then(|c| u8::try_from(c).ok()).unwrap_or(b',')
+}
+
+fn is_delimiter(c: char) -> bool {
+    c.is_ascii() && !matches!(c, '"' | '\n' | '\r')
+}
+
 /// The SQL of one table of the data contract.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +133,8 @@ pub struct Binding {
     /// Tables.
     #[serde(default, rename = "table")]
     pub tables: Vec<TableBinding>,
+    /// List of units that are left out.
+    pub objections: Option<Objections>,
 }
 
 impl Binding {
@@ -140,8 +186,19 @@ impl Binding {
             );
             require(source.header != Some(false), format!("{place}: a csv file needs a header row that names its columns; add one"));
             require(
-                source.delimiter.is_none_or(|c| c.is_ascii() && !matches!(c, '"' | '\n' | '\r')),
+                source.delimiter.is_none_or(is_delimiter),
                 format!("{place}: the delimiter is one ASCII character, and no quote or line end"),
+            );
+        }
+        if let Some(list) = &self.objections {
+            require(!list.path.as_os_str().is_empty(), "objections: the path is empty".to_owned());
+            require(
+                (list.format == ListFormat::Lines) == list.column.is_none(),
+                "objections: csv and parquet need the column with the ids; lines have none".to_owned(),
+            );
+            require(
+                list.delimiter.is_none_or(|c| list.format == ListFormat::Csv && is_delimiter(c)),
+                "objections: the delimiter is for csv, one ASCII character, and no quote or line end".to_owned(),
             );
         }
         let names: Vec<String> = self.sources.iter().map(|source| source.name.clone()).collect();
@@ -192,6 +249,26 @@ sql = "SELECT id AS subscriber_id, month AS ref_month FROM lines"
         let text = GOOD.replace("\"lines\"", "\"Lines-1\"").replace("header = true", "header = false");
         let BindingError::Faults(faults) = Binding::parse(&text).unwrap_err() else { unreachable!("faults") };
         assert!(faults.iter().any(|f| f.contains("Lines-1")) && faults.iter().any(|f| f.contains("header row")), "{faults:?}");
+    }
+
+    #[test]
+    fn a_list_of_objections_is_read_and_its_faults_are_reported() {
+        let with = |list: &str| Binding::parse(&format!("{GOOD}[objections]\n{list}"));
+        let lines = with("path = \"list.txt\"").unwrap().objections.unwrap();
+        assert_eq!((lines.format, lines.path.to_str(), lines.delimiter_byte()), (ListFormat::Lines, Some("list.txt"), b','));
+        let csv = with("format = \"csv\"\npath = \"list.csv\"\ncolumn = \"id\"\ndelimiter = \";\"").unwrap().objections.unwrap();
+        assert_eq!((csv.column.as_deref(), csv.delimiter_byte()), (Some("id"), b';'));
+        for (bad, part) in [
+            ("path = \"\"", "path is empty"),
+            ("path = \"a\"\ncolumn = \"id\"", "lines have none"),
+            ("format = \"parquet\"\npath = \"a\"", "need the column"),
+            ("path = \"a\"\ndelimiter = \";\"", "delimiter is for csv"),
+            ("path = \"a\"\nhash = \"b\"", "hash"),
+            ("format = \"lines\"", "path"),
+        ] {
+            let error = with(bad).unwrap_err().to_string();
+            assert!(error.contains("objections") && error.contains(part), "{bad}: {error}");
+        }
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use commun_domain::contract::{DataContract, Table};
 use commun_domain::plan::open::is_open_name;
 use futures::StreamExt;
@@ -20,7 +21,8 @@ pub use report::{CheckReport, ColumnReport, TableReport};
 
 use crate::binding::Binding;
 use crate::engine::{bound_sql, check_type, column_faults, stream};
-use crate::read::{Codes, Reading, Texts, booleans, exact_numbers, is_unit, seconds, unpacked};
+use crate::objections::Objectors;
+use crate::read::{Codes, Reading, Texts, UnitKind, Units, booleans, exact_numbers, is_unit, seconds, unpacked};
 use crate::{EngineError, EngineOptions, source};
 
 /// Different unknown codes or partitions that are told apart in a column; later ones are counted together.
@@ -33,7 +35,7 @@ pub async fn check(binding: &Binding, folder: &Path, contract: &DataContract) ->
     for table in &contract.tables {
         let mut report = TableReport::new(&table.name, table.max_rows, table.max_rows_per_person);
         match bound_sql(binding, contract, &table.name) {
-            Ok(sql) => check_table(&context, contract, table, &sql, &mut report).await?,
+            Ok(sql) => check_table(&context, (binding, folder), contract, table, &sql, &mut report).await?,
             Err(error) => report.faults.push(error.to_string()),
         }
         tables.push(report);
@@ -43,6 +45,7 @@ pub async fn check(binding: &Binding, folder: &Path, contract: &DataContract) ->
 
 async fn check_table(
     context: &datafusion::prelude::SessionContext,
+    (binding, folder): (&Binding, &Path),
     contract: &DataContract,
     table: &Table,
     sql: &str,
@@ -82,6 +85,16 @@ async fn check_table(
         // Nothing can be said of rows without unit and partition; the faults say which is missing.
         return Ok(());
     }
+    let kind =
+        bound.schema().field_with_unqualified_name(&contract.unit_column).map_or(UnitKind::Text, |field| UnitKind::of(field.data_type()));
+    let objectors = match Objectors::read(binding.objections.as_ref(), folder, &EngineOptions::default(), kind, None).await {
+        Ok(objectors) => objectors,
+        Err(error) => {
+            report.faults.push(error.to_string());
+            return Ok(());
+        }
+    };
+    report.objections = binding.objections.is_some().then(|| u64::try_from(objectors.len()).unwrap_or(u64::MAX));
     let streams = match stream(context, bound, columns.iter().map(|column| column.name.as_str())).await {
         Ok(streams) => streams,
         Err(message) => {
@@ -89,14 +102,14 @@ async fn check_table(
             return Ok(());
         }
     };
-    let shared = Arc::new(Shared { columns, contract: contract.clone(), hasher: RandomState::new() });
+    let shared = Arc::new(Shared { columns, contract: contract.clone(), hasher: RandomState::new(), kind, objectors });
     let mut readers = JoinSet::new();
     for mut stream in streams {
         let shared = Arc::clone(&shared);
         readers.spawn(async move {
             let mut seen = Seen::new(shared.columns.len());
             while let Some(batch) = stream.next().await {
-                shared.look(&batch.map_err(EngineError::execution)?, &mut seen);
+                shared.look(&batch.map_err(EngineError::execution)?, &mut seen)?;
                 tokio::task::yield_now().await;
             }
             Ok::<_, EngineError>(seen)
@@ -119,6 +132,8 @@ struct Shared {
     columns: Vec<Checked>,
     contract: DataContract,
     hasher: RandomState,
+    kind: UnitKind,
+    objectors: Objectors,
 }
 
 /// Texts that do not belong, counted.
@@ -156,6 +171,7 @@ struct SeenColumn {
 }
 
 struct Seen {
+    left_out: u64,
     rows: u64,
     null_units: u64,
     partitions: HashMap<String, u64>,
@@ -165,7 +181,16 @@ struct Seen {
 }
 
 impl Shared {
-    fn look(&self, batch: &RecordBatch, seen: &mut Seen) {
+    fn look(&self, batch: &RecordBatch, seen: &mut Seen) -> Result<(), EngineError> {
+        let others = self.objectors.others(&Units::read(batch.column(0), self.kind), batch.num_rows());
+        let kept = others.map(|others| filter_record_batch(batch, &BooleanArray::new(others, None)));
+        let kept = kept.transpose().map_err(EngineError::execution)?;
+        seen.left_out += u64::try_from(batch.num_rows() - kept.as_ref().unwrap_or(batch).num_rows()).unwrap_or(u64::MAX);
+        self.look_at(kept.as_ref().unwrap_or(batch), seen);
+        Ok(())
+    }
+
+    fn look_at(&self, batch: &RecordBatch, seen: &mut Seen) {
         let rows = batch.num_rows();
         seen.rows += u64::try_from(rows).unwrap_or(u64::MAX);
         let (units, partitions) = (Texts::read(batch.column(0)), Texts::read(batch.column(1)));
@@ -242,10 +267,11 @@ impl Shared {
 impl Seen {
     fn new(columns: usize) -> Self {
         let columns = (0..columns).map(|_| SeenColumn::default()).collect();
-        Self { rows: 0, null_units: 0, partitions: HashMap::new(), columns, persons: Vec::new() }
+        Self { left_out: 0, rows: 0, null_units: 0, partitions: HashMap::new(), columns, persons: Vec::new() }
     }
 
     fn merge(&mut self, other: Self) {
+        self.left_out += other.left_out;
         self.rows += other.rows;
         self.null_units += other.null_units;
         for (partition, rows) in other.partitions {
@@ -261,6 +287,7 @@ impl Seen {
     }
 
     fn write(mut self, report: &mut TableReport) {
+        report.left_out = self.left_out;
         report.rows = self.rows;
         report.null_units = self.null_units;
         report.rows_by_partition = self.partitions.into_iter().collect();

@@ -22,9 +22,10 @@ use crate::binding::Binding;
 use crate::bound::{Room, Shape, Totals};
 use crate::error::EngineError;
 use crate::lower::{Lowering, Needed};
+use crate::objections::{self, Objectors};
 use crate::physical::{self, BoundExec};
 use crate::read::{Reading, UnitKind, readable};
-use crate::work::{Outcome, Work};
+use crate::work::{Outcome, Times, Work};
 use crate::{source, total};
 
 /// Exact totals in native units. Neither printable nor serialisable: they must not leave the process.
@@ -56,6 +57,10 @@ impl std::fmt::Debug for NameCounts {
 
 /// Computes the bounded exact aggregate of a plan.
 pub trait Engine: Send + Sync {
+    /// What can be known before anything is charged, without reading a row: whether there is a binding for this data contract, and whether
+    /// its list of objections can be opened. Blocks for as long as opening a file takes.
+    fn ready(&self, contract: &str) -> Result<(), EngineError>;
+
     /// Reads the holder's data. The caller has charged its ledger before (P8). The error never tells the requester anything but that
     /// there is no answer.
     fn evaluate<'a>(
@@ -81,7 +86,7 @@ pub struct EngineOptions {
     pub threads: NonZeroUsize,
     /// Rows of one batch.
     pub batch_rows: NonZeroUsize,
-    /// Most memory: half of it for bounding, which goes to a file when it needs more, three eighths for the binding's own SQL (a join that needs more
+    /// Most memory: half of it for bounding, which goes to a file when it needs more, and for a list of objections, which may take half of that half, three eighths for the binding's own SQL (a join that needs more
     /// fails), the rest for batches on their way. Different texts of an open group key take at most a quarter of the first half; more are a failure. `None` sets no limit, and nothing goes to a file.
     pub memory_bytes: Option<NonZeroUsize>,
     /// Folder for what does not fit the memory: unnamed files, encrypted with keys that no disk has seen.
@@ -106,15 +111,14 @@ impl EngineOptions {
         self.memory_bytes.map(|bytes| bytes.get() / 8 * 3)
     }
 
-    /// Room for counting people behind names, and most bytes for the texts: a quarter of what bounding has otherwise.
-    fn names_room(&self) -> (Option<usize>, Room) {
-        let room = self.room();
-        let texts = room.bytes.map(|bytes| bytes / 4);
-        (texts, Room { bytes: room.bytes.zip(texts).map(|(bytes, texts)| bytes - texts), ..room })
+    /// Most bytes for the different texts of an open group key: a quarter of the half that bounding has.
+    fn texts_bytes(&self) -> Option<usize> {
+        self.memory_bytes.map(|bytes| bytes.get() / 8)
     }
 
-    fn room(&self) -> Room {
-        let bytes = self.memory_bytes.map(|bytes| bytes.get() / 2);
+    /// What bounding may use beside so many bytes: a list of objections, and texts of an open group key.
+    fn room(&self, taken_bytes: usize) -> Room {
+        let bytes = self.memory_bytes.map(|bytes| (bytes.get() / 2).saturating_sub(taken_bytes));
         Room { bytes, folder: self.spill_folder.clone(), threads: self.threads.get() }
     }
 }
@@ -140,23 +144,36 @@ impl DataFusionEngine {
         self
     }
 
-    /// The cells, and how often the data were read for them.
-    async fn run(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<(Cells, u32), EngineError> {
+    async fn objectors(&self, kind: UnitKind) -> Result<Objectors, EngineError> {
+        let limit = self.options.room(0).bytes.map(|bytes| bytes / 2);
+        Objectors::read(self.binding.objections.as_ref(), &self.folder, &self.options, kind, limit).await
+    }
+
+    /// [`Engine::evaluate`], and where the time went. For benchmarks.
+    pub async fn evaluate_timed(
+        &self,
+        plan: &PrivatePlan,
+        query_id: &QueryId,
+        contract: &DataContract,
+    ) -> Result<(Cells, Times), EngineError> {
+        self.run(plan, query_id, contract).await.map(|(cells, _, times)| (cells, times))
+    }
+
+    /// The cells, how often the data were read for them, and where the time went.
+    async fn run(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<(Cells, u32, Times), EngineError> {
         if plan.open_key().is_some_and(|open| open.names.is_none()) {
             return Err(EngineError::Plan("the names of its open group key are not known yet".to_owned()));
         }
-        let lowered = Lowering::new(plan, query_id, contract)?;
-        let claimed = self.binding.table(&plan.table).is_some_and(|table| table.sorted_by_unit);
-        let (totals, passes) = self.totals(plan, contract, lowered, claimed, self.options.room()).await?;
-        Ok((Cells { outputs: totals.outputs }, passes))
+        let (totals, passes, times) = self.totals(plan, contract, Lowering::new(plan, query_id, contract)?).await?;
+        Ok((Cells { outputs: totals.outputs }, passes, times))
     }
 
     /// The different people behind each text of the plan's open group key, in each partition apart.
     async fn count_names(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<NameCounts, EngineError> {
         let plan = plan.counting_names();
-        let (limit, room) = self.options.names_room();
-        let (lowering, shape, names) = Lowering::counting_names(&plan, query_id, contract, limit, room.threads)?;
-        let (totals, _) = self.totals(&plan, contract, (lowering, shape), false, room).await?;
+        let (limit, threads) = (self.options.texts_bytes(), self.options.threads.get());
+        let (lowering, shape, names) = Lowering::counting_names(&plan, query_id, contract, limit, threads)?;
+        let (totals, ..) = self.totals(&plan, contract, (lowering, shape)).await?;
         if names.is_full() {
             return Err(EngineError::execution("the column of open text has more different texts than fit the memory"));
         }
@@ -168,31 +185,52 @@ impl DataFusionEngine {
         Ok(NameCounts { partitions: names.take().into_iter().map(|texts| of_partition(texts).collect()).collect() })
     }
 
-    /// Bounds and adds up. Rows that are claimed to be sorted by unit are read so first.
+    /// Bounds and adds up; how often the data were read for it, and where the time went.
     async fn totals(
         &self,
         plan: &PrivatePlan,
         contract: &DataContract,
         (lowering, shape): (Lowering, Shape),
-        claimed: bool,
-        room: Room,
-    ) -> Result<(Totals, u32), EngineError> {
+    ) -> Result<(Totals, u32, Times), EngineError> {
         let (lowering, shape) = (Arc::new(lowering), Arc::new(shape));
-        let sql = bound_sql(&self.binding, contract, &plan.table)?;
+        let leaves = lowering.inputs.leaves.iter();
+        let texts = leaves.map(|leaf| bound_sql(&self.binding, contract, &leaf.table)).collect::<Result<Vec<_>, _>>()?;
         let context = source::open(&self.binding, &self.folder, &self.options).await?;
+        // Only rows of one table, as they are read, can come sorted; names are all to be known before anything is added up.
+        let claimed = match lowering.inputs.leaves.as_slice() {
+            [leaf] if lowering.inputs.program.is_none() && shape.names.is_none() => {
+                self.binding.table(&leaf.table).is_some_and(|table| table.sorted_by_unit)
+            }
+            _ => false,
+        };
+        let texts_bytes = if shape.names.is_some() { self.options.texts_bytes().unwrap_or(0) } else { 0 };
+        let mut list = None;
         // A claim of order that turns out to be wrong is forgotten, and all begins again.
         for (sorted, passes) in [claimed, false].into_iter().zip(1..) {
-            let (input, kind) = scan(&context, contract, &plan.table, &sql, &lowering.needed, sorted).await?;
+            let mut inputs = Vec::new();
+            let mut kind = None;
+            for (leaf, sql) in lowering.inputs.leaves.iter().zip(&texts) {
+                let (input, found) = scan(&context, contract, &leaf.table, sql, &leaf.needed, sorted).await?;
+                inputs.push(input);
+                // Tables whose ids have other types meet in the ids' text, which is what an id is.
+                kind = Some(kind.map_or(found, |kind| if kind == found { found } else { UnitKind::Text }));
+            }
+            let kind = kind.unwrap_or(UnitKind::Text);
             let (lowering, shape) = (Arc::clone(&lowering), Arc::clone(&shape));
-            let work = Arc::new(Work { lowering, shape, kind, room: room.clone(), sorted, outcome: Mutex::default() });
-            let physical: Arc<dyn ExecutionPlan> = Arc::new(BoundExec::new(input, Arc::clone(&work)));
+            let objectors = match &list {
+                Some(read) => Arc::clone(read),
+                None => Arc::clone(list.insert(Arc::new(self.objectors(kind).await?))),
+            };
+            let room = self.options.room(objectors.bytes().saturating_add(texts_bytes));
+            let work = Arc::new(Work { lowering, shape, kind, objectors, room, sorted, outcome: Mutex::default() });
+            let physical: Arc<dyn ExecutionPlan> = Arc::new(BoundExec::new(inputs, Arc::clone(&work)));
             physical::check(&physical, plan)?;
             let mut end = execute_stream(physical, context.task_ctx()).map_err(EngineError::execution)?;
             while let Some(batch) = end.next().await {
                 batch.map_err(EngineError::execution)?;
             }
             match work.take_outcome() {
-                Some(Ok(Outcome::Done(totals))) => return Ok((totals, passes)),
+                Some(Ok(Outcome::Done(totals, times))) => return Ok((totals, passes, times)),
                 Some(Ok(Outcome::Disorder)) => {}
                 Some(Err(error)) => return Err(error),
                 None => break,
@@ -203,13 +241,18 @@ impl DataFusionEngine {
 }
 
 impl Engine for DataFusionEngine {
+    fn ready(&self, contract: &str) -> Result<(), EngineError> {
+        is_for(&self.binding, contract)?;
+        objections::ready(self.binding.objections.as_ref(), &self.folder)
+    }
+
     fn evaluate<'a>(
         &'a self,
         plan: &'a PrivatePlan,
         query_id: &'a QueryId,
         contract: &'a DataContract,
     ) -> BoxFuture<'a, Result<Cells, EngineError>> {
-        Box::pin(async move { self.run(plan, query_id, contract).await.map(|(cells, _)| cells) })
+        Box::pin(async move { self.run(plan, query_id, contract).await.map(|(cells, ..)| cells) })
     }
 
     fn names<'a>(
@@ -226,11 +269,16 @@ impl Engine for DataFusionEngine {
 ///
 /// The text is the one that `commun-sql` prints from what it has checked, so that checker and engine cannot read it differently.
 pub(crate) fn bound_sql(binding: &Binding, contract: &DataContract, table: &str) -> Result<String, EngineError> {
-    if binding.contract != contract.name {
-        return Err(EngineError::Binding(format!("it is for the contract {}, not for {}", binding.contract, contract.name)));
-    }
+    is_for(binding, &contract.name)?;
     let bound = binding.table(table).ok_or_else(|| EngineError::Binding(format!("it has no table {table}; add a [[table]]")))?;
     commun_sql::rewrite_binding(&bound.sql).map_err(|fault| EngineError::Binding(format!("table {table}: {fault}")))
+}
+
+fn is_for(binding: &Binding, contract: &str) -> Result<(), EngineError> {
+    if binding.contract == contract {
+        return Ok(());
+    }
+    Err(EngineError::Binding(format!("it is for the contract {}, not for {contract}", binding.contract)))
 }
 
 /// What is wrong with the columns of a table's SQL: missing and extra names.

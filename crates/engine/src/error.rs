@@ -3,6 +3,8 @@
 //! An error of a row does not exist: every row is read totally. What is left follows from the plan, the binding, the types in the files,
 //! or from the machine. Nothing of this leaves the holder: the agent answers with a fixed text.
 
+use std::path::PathBuf;
+
 /// Faults of an evaluation.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -12,6 +14,14 @@ pub enum EngineError {
         /// Name in the binding.
         source_name: String,
         /// What went wrong, with the path.
+        message: String,
+    },
+    /// The list of objections cannot be used as it is, so nothing is answered.
+    #[error("the list of objections {}: {message}; no question is answered without it", .path.display())]
+    Objections {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong, by line or row; never an id.
         message: String,
     },
     /// The binding does not fit the data contract.

@@ -8,14 +8,16 @@ use std::num::NonZeroUsize;
 use commun_domain::calendar::Period;
 use commun_domain::contract::DataContract;
 use commun_domain::contract_toml::parse_contract;
-use commun_domain::plan::{Key, KeySource, OpenKey, PrivatePlan};
+use commun_domain::plan::{Computed, Key, KeySource, OpenKey, PrivatePlan, Relation, Value};
 use proptest::prelude::*;
 
 use crate::bound::PrfKey;
 use crate::testing::{self, options, query_id};
-use crate::{Binding, DataFusionEngine, Engine, EngineError, EngineOptions, NameCounts};
+use crate::{Binding, DataFusionEngine, Engine, EngineError, EngineOptions, HolderEngine, NameCounts};
 
 const MONTHS: [&str; 2] = ["2011-01", "2011-02"];
+
+const BINDING: &str = "contract = \"mobility\"\n[[source]]\nname = \"raw\"\nformat = \"csv\"\npath = \"raw.csv\"\n[[table]]\nname = \"trips\"\nsql = 'SELECT person, month, home, km, train, employer FROM raw'\n";
 
 /// The tests' contract with a column of open text of at most 12 bytes.
 fn contract() -> DataContract {
@@ -49,8 +51,7 @@ fn engine(folder: &std::path::Path, rows: &[Row], options: EngineOptions) -> Dat
         writeln!(text, "{person},{month},{home},1,true,{employer}").unwrap();
     }
     std::fs::write(folder.join("raw.csv"), text).unwrap();
-    let binding = "contract = \"mobility\"\n[[source]]\nname = \"raw\"\nformat = \"csv\"\npath = \"raw.csv\"\n[[table]]\nname = \"trips\"\nsql = 'SELECT person, month, home, km, train, employer FROM raw'\n";
-    DataFusionEngine::new(Binding::parse(binding).unwrap(), folder).with_options(options)
+    DataFusionEngine::new(Binding::parse(BINDING).unwrap(), folder).with_options(options)
 }
 
 async fn names(rows: &[Row], plan: &PrivatePlan, options: EngineOptions) -> Result<NameCounts, EngineError> {
@@ -75,7 +76,7 @@ fn naive(rows: &[Row], plan: &PrivatePlan) -> Vec<BTreeMap<String, i128>> {
         }
         let mut counts: BTreeMap<String, i128> = BTreeMap::new();
         for (person, texts) in texts {
-            let key = query.of_person(*period, person.as_bytes(), &mut Vec::new());
+            let key = query.of_person(*period, person.as_bytes());
             let rank = |text: &&str| {
                 let (first, second) = query.text(text.as_bytes());
                 (key.name(first, second), first)
@@ -189,4 +190,40 @@ fn engine_names_make_the_grid_of_the_second_attempt_and_other_texts_are_off_it()
         let plan = unnamed.with_names(&names.map(str::to_owned));
         assert!(matches!(block_on(engine.evaluate(&plan, &query_id(1), &contract)), Err(EngineError::Plan(_))), "{names:?}");
     }
+}
+
+#[test]
+fn engine_names_an_open_key_of_another_relation_than_a_table_is_refused() {
+    let contract = contract();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path(), &[row("p1", "2011-01", "Bpost")], options(1, 8));
+    let columns = vec![Computed { name: "employer".to_owned(), value: Value::column("employer") }];
+    let relation = Relation::Select { input: Box::new(Relation::Table("trips".to_owned())), filter: None, columns };
+    let unnamed = PrivatePlan { relation, ..plan(&contract, 1) };
+    assert!(matches!(block_on(engine.names(&unnamed, &query_id(1), &contract)), Err(EngineError::Plan(_))));
+    let named = unnamed.with_names(&["Bpost".to_owned()]);
+    assert!(matches!(block_on(engine.evaluate(&named, &query_id(1), &contract)), Err(EngineError::Plan(_))));
+}
+
+#[test]
+fn engine_names_objectors_count_behind_no_name_and_in_no_number() {
+    let contract = contract();
+    let rows =
+        vec![row("p1", "2011-01", "Bpost"), row("p2", "2011-01", "Bpost"), row("p2", "2011-02", "own firm"), row("p3", "2011-02", "Bpost")];
+    let folder = tempfile::tempdir().unwrap();
+    drop(engine(folder.path(), &rows, options(1, 8)));
+    std::fs::write(folder.path().join("list.txt"), "p2\n").unwrap();
+    let binding = Binding::parse(&format!("{BINDING}[objections]\npath = \"list.txt\"\n")).unwrap();
+    let engine = HolderEngine::new([(binding, folder.path().to_owned())], &options(1, 8)).unwrap();
+    let unnamed = plan(&contract, 1);
+    let counts = block_on(engine.names(&unnamed, &query_id(1), &contract)).unwrap();
+    let bpost = BTreeMap::from([("Bpost".to_owned(), 1)]);
+    assert_eq!(sorted(&counts), [bpost.clone(), bpost]);
+    let named = unnamed.with_names(&["Bpost", "own firm"].map(str::to_owned));
+    let cells = block_on(engine.evaluate(&named, &query_id(1), &contract)).unwrap();
+    assert_eq!(cells.outputs[..2], [vec![2, 0], vec![2, 0]]);
+    // A list that cannot be read answers neither.
+    std::fs::remove_file(folder.path().join("list.txt")).unwrap();
+    assert!(engine.ready("mobility").is_err());
+    assert!(block_on(engine.names(&unnamed, &query_id(1), &contract)).is_err());
 }

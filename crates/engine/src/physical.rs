@@ -1,4 +1,5 @@
-//! The physical plan of a query: one operator of ours at the root, which bounds and adds up, over what `DataFusion` reads.
+//! The physical plan of a query: one operator of ours at the root, which computes what is asked of whole persons, bounds and adds up, over what
+//! `DataFusion` reads of each table.
 //!
 //! The root is put there after all optimisers have run, so none of them can move anything above the bound or take it away. Before anything is read
 //! [`check`] walks the plan: the root is that operator; every node below it is of a kind that was thought about; nothing limits
@@ -41,26 +42,27 @@ use crate::work::Work;
 
 /// `BoundPerPerson` and the final aggregate. Its one output stream is empty and ends when the totals are there.
 pub(crate) struct BoundExec {
-    input: Arc<dyn ExecutionPlan>,
+    /// One for each leaf of the relation.
+    inputs: Vec<Arc<dyn ExecutionPlan>>,
     work: Arc<Work>,
     properties: Arc<PlanProperties>,
 }
 
 impl BoundExec {
-    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, work: Arc<Work>) -> Self {
+    pub(crate) fn new(inputs: Vec<Arc<dyn ExecutionPlan>>, work: Arc<Work>) -> Self {
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(Arc::new(Schema::empty())),
             Partitioning::UnknownPartitioning(1),
             EmissionType::Final,
             Boundedness::Bounded,
         ));
-        Self { input, work, properties }
+        Self { inputs, work, properties }
     }
 }
 
 impl fmt::Debug for BoundExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoundExec").field("input", &self.input).finish_non_exhaustive()
+        f.debug_struct("BoundExec").field("inputs", &self.inputs).finish_non_exhaustive()
     }
 }
 
@@ -81,23 +83,30 @@ impl ExecutionPlan for BoundExec {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
+        self.inputs.iter().collect()
     }
 
     fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let (Some(input), true) = (children.pop(), children.is_empty()) else { return internal_err!("BoundExec has one input") };
-        Ok(Arc::new(Self::new(input, Arc::clone(&self.work))))
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        if children.len() != self.inputs.len() {
+            return internal_err!("BoundExec has {} inputs", self.inputs.len());
+        }
+        Ok(Arc::new(Self::new(children, Arc::clone(&self.work))))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         if partition != 0 {
             return internal_err!("BoundExec has one output");
         }
-        let (streams, work) = (execute_stream_partitioned(Arc::clone(&self.input), context)?, Arc::clone(&self.work));
+        let mut streams = Vec::new();
+        for (leaf, input) in self.inputs.iter().enumerate() {
+            let of_leaf = execute_stream_partitioned(Arc::clone(input), Arc::clone(&context))?;
+            streams.extend(of_leaf.into_iter().map(|stream| (leaf, stream)));
+        }
+        let work = Arc::clone(&self.work);
         let end = futures::stream::once(async move {
             work.run(streams).await;
             None::<Result<RecordBatch>>
@@ -122,7 +131,7 @@ pub(crate) fn check(physical: &Arc<dyn ExecutionPlan>, plan: &PrivatePlan) -> st
             return refuse(format!("the sensitivity of {} is {:?} and was priced as {priced:?}", output.name, bounded.sensitivity()));
         }
     }
-    let mut todo = vec![&root.input];
+    let mut todo: Vec<_> = root.inputs.iter().collect();
     while let Some(node) = todo.pop() {
         if !known(node.as_ref()) {
             return refuse(format!("{} is no node of a binding", node.name()));

@@ -8,7 +8,9 @@ use std::path::Path;
 use commun_domain::contract::DataContract;
 use commun_domain::contract_toml::parse_contract;
 use commun_domain::ids::QueryId;
-use commun_domain::plan::{Aggregate, CompareOp, Condition, Key, KeyKind, KeySource, Measured, Output, PLAN_VERSION, PrivatePlan, Value};
+use commun_domain::plan::{
+    Aggregate, CompareOp, Condition, Key, KeyKind, KeySource, Measured, Output, PLAN_VERSION, PrivatePlan, Relation, Value,
+};
 use commun_domain::{Document, Hash32};
 
 use crate::{Binding, Cells, DataFusionEngine, Engine, EngineError, EngineOptions};
@@ -133,7 +135,7 @@ pub(crate) fn plan(contract: &DataContract, months: &[&str], keys: &[&str], max_
         contract: Hash32::from_bytes(*contract.hash().as_bytes()),
         contract_name: contract.name.clone(),
         budget_domain: contract.budget_domain.clone(),
-        table: "trips".to_owned(),
+        relation: Relation::Table("trips".to_owned()),
         unit_column: contract.unit_column.clone(),
         partition_column: contract.partition_column.clone(),
         calendar: contract.calendar,

@@ -160,7 +160,7 @@ async fn a_plan_that_does_not_fit_the_contract_is_refused_before_a_file_is_opene
         evaluate(binding("csv", "absent.csv", DIRECT), Path::new("/nowhere"), options(1, 8), &plan, 1).await.unwrap_err()
     };
     assert!(matches!(run(&|_| {}).await, EngineError::Source { .. }));
-    assert!(matches!(run(&|plan| plan.table = "other".to_owned()).await, EngineError::Plan(_)));
+    assert!(matches!(run(&|plan| plan.relation = commun_domain::plan::Relation::Table("other".to_owned())).await, EngineError::Plan(_)));
     assert!(matches!(run(&|plan| plan.outputs.clear()).await, EngineError::Plan(_)));
     assert!(matches!(run(&|plan| plan.partitions.push(plan.partitions[0])).await, EngineError::Plan(_)));
     assert!(matches!(run(&|plan| plan.max_groups_per_person = 0).await, EngineError::Plan(_)));

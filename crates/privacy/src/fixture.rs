@@ -31,7 +31,7 @@ pub(crate) fn plan(outputs: Vec<Output>) -> PrivatePlan {
         contract: Hash32::default(),
         contract_name: "mobility".into(),
         budget_domain: "mobility".into(),
-        table: "commute".into(),
+        relation: commun_domain::plan::Relation::Table("commute".into()),
         unit_column: "subscriber_id".into(),
         partition_column: "ref_month".into(),
         calendar: Calendar::Month,

@@ -38,16 +38,17 @@ macro_rules! constructs {
 constructs! {
     WITH: "WITH here", [WITH], "write WITH once, before the first SELECT, and without RECURSIVE", ACROSS;
     SUBQUERY: "a subquery", [FROM], "write one SELECT over the table itself", ACROSS;
-    SET_OPERATION: "UNION, EXCEPT or INTERSECT", [UNION, EXCEPT, INTERSECT], "send the SELECTs one by one, each is a question of its own",
+    SET_OPERATION: "UNION, EXCEPT or INTERSECT here", [UNION, EXCEPT, INTERSECT],
+        "send the SELECTs one by one, each is a question of its own; rows of persons are brought together by UNION ALL in a subquery",
         "only UNION ALL keeps each row apart from the others";
     ORDER_BY: "ORDER BY", [ORDER], "sort the answer itself: write ORDER BY once, at the end; the order of rows means nothing", ACROSS;
     LIMIT: "LIMIT, OFFSET or FETCH", [LIMIT, OFFSET, FETCH], "cut the answer itself: write LIMIT with a number, once, at the end; some rows of some people would be any rows", ACROSS;
     LOCK: "FOR UPDATE and other locks", [FOR], "remove it", "nothing is written";
     DISTINCT: "SELECT DISTINCT or ALL", [DISTINCT, ALL], "use GROUP BY with an aggregate; COUNT(DISTINCT unit) counts people", ACROSS;
     HAVING: "HAVING here", [HAVING], "write HAVING beside the aggregates, in the outermost SELECT", ACROSS;
-    WINDOW: "a window", [OVER, WINDOW, QUALIFY], "use GROUP BY; windows look across people", ACROSS;
+    WINDOW: "WINDOW or QUALIFY", [OVER, WINDOW, QUALIFY], "write OVER (PARTITION BY ...) in a subquery, and WHERE on its column outside", ACROSS;
     INTO: "SELECT INTO", [INTO], "remove INTO: the answer is sent to you", "nothing is written";
-    JOIN: "this join", [JOIN, FROM], "join public tables of the data contract by ON column = table.key; tables of persons are not joined in this version",
+    JOIN: "this join", [JOIN, FROM], "write JOIN or LEFT JOIN: public tables ON column = table.key, tables of persons ON the unit and the partition",
         "only INNER and LEFT JOIN between sources on equal columns keep each row apart from the others";
     TABLE_EXTRA: "something other than a plain table name after FROM", [FROM], "write FROM contract.table, with or without an alias",
         "only the named sources may be read";

@@ -16,7 +16,7 @@ mod text;
 pub use binding::{BindingFault, MAX_BRANCHES, check_binding, rewrite_binding};
 pub use question::{
     AGGREGATES, FUNCTIONS, MAX_BUCKETS, MAX_KEY_VALUES, MAX_LABEL_CHARS, MAX_LIST_ITEMS, MAX_NODES, MAX_PARTITIONS, MAX_PREDICATE_DEPTH,
-    MAX_SELECT_ITEMS, compile,
+    MAX_SELECT_ITEMS, WINDOW_FUNCTIONS, compile,
 };
 pub use text::{MAX_PARENTHESES, MAX_TOKENS, strip_explain};
 

@@ -247,15 +247,17 @@ pub fn covers(permit: &Permit, plan: &PrivatePlan) -> Result<(), Refusal> {
         let allowed = format!("it allows {} of hash {}", permit.contract_name, permit.contract.short());
         return not_covered(format!("data contract {}", plan.contract.short()), allowed);
     }
-    let entries: Vec<_> = permit.tables.iter().filter(|entry| entry.table == plan.table).collect();
-    if entries.is_empty() {
-        let tables: Vec<&str> = permit.tables.iter().map(|entry| entry.table.as_str()).collect();
-        return not_covered(format!("table {}", plan.table), format!("it allows the tables {}", tables.join(", ")));
-    }
-    let columns: BTreeSet<&str> = entries.iter().flat_map(|entry| &entry.columns).map(String::as_str).collect();
-    if let Some(column) = plan.columns_read().into_iter().find(|column| !columns.contains(column)) {
-        let allowed = columns.into_iter().collect::<Vec<_>>().join(", ");
-        return not_covered(format!("column {column} of {}", plan.table), format!("it allows the columns {allowed}"));
+    for (table, columns) in plan.table_columns() {
+        let entries: Vec<_> = permit.tables.iter().filter(|entry| entry.table == table).collect();
+        if entries.is_empty() {
+            let tables: Vec<&str> = permit.tables.iter().map(|entry| entry.table.as_str()).collect();
+            return not_covered(format!("table {table}"), format!("it allows the tables {}", tables.join(", ")));
+        }
+        let allowed: BTreeSet<&str> = entries.iter().flat_map(|entry| &entry.columns).map(String::as_str).collect();
+        if let Some(column) = columns.into_iter().find(|column| !allowed.contains(column)) {
+            let allowed = allowed.into_iter().collect::<Vec<_>>().join(", ");
+            return not_covered(format!("column {column} of {table}"), format!("it allows the columns {allowed}"));
+        }
     }
     if let Some(class) = used_classes(plan).into_iter().find(|class| !permit.query_classes.contains(class)) {
         let allowed: Vec<&str> = permit.query_classes.iter().map(|class| class.as_str()).collect();

@@ -11,6 +11,12 @@ pub(crate) const CONTRACT: &str = include_str!("../data/mobility.toml");
 /// The draft of the permit; `@QUERY_KEY@` stands for the agency's key.
 pub(crate) const PERMIT: &str = include_str!("../data/permit.toml");
 
+/// The text of the second data contract, about trips.
+pub(crate) const TRIPS_CONTRACT: &str = include_str!("../data/trips.toml");
+
+/// The draft of its permit.
+pub(crate) const TRIPS_PERMIT: &str = include_str!("../data/trips-permit.toml");
+
 /// Counts by (home, work), in the order of the data contract's code list.
 #[derive(Debug)]
 pub(crate) struct Census {

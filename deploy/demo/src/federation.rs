@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use commun_cli::client::Client;
 use commun_cli::profile::Profile;
+use commun_domain::contract_toml::parse_contract;
 
-use crate::census::{CONTRACT, Census, PERMIT};
+use crate::census::{CONTRACT, Census, PERMIT, TRIPS_CONTRACT, TRIPS_PERMIT};
 use crate::deal::deal;
 use crate::processes::{Daemon, Programs};
-use crate::{files, report::Steps};
+use crate::{files, report::Steps, trips};
 
 /// SPIFFE trust domain of the demo.
 const TRUST_DOMAIN: &str = "demo.commun";
@@ -19,6 +20,20 @@ const AGENCY: &str = "statbel";
 const USER: &str = "analyst";
 /// The officers: any two must sign; here there are two.
 const OFFICERS: [&str; 2] = ["apd-1", "apd-2"];
+/// A data contract with its permit.
+struct Dataset {
+    /// Name of the contract, and of its files.
+    name: &'static str,
+    contract: &'static str,
+    /// Name of the permit's files.
+    permit_name: &'static str,
+    permit: &'static str,
+}
+/// What is asked about.
+const DATASETS: [Dataset; 2] = [
+    Dataset { name: "mobility", contract: CONTRACT, permit_name: "permit", permit: PERMIT },
+    Dataset { name: "trips", contract: TRIPS_CONTRACT, permit_name: "trips-permit", permit: TRIPS_PERMIT },
+];
 /// Days for which the demo's certificates are valid.
 const VALID_DAYS: &str = "365";
 /// How long a daemon may take to be ready.
@@ -82,27 +97,29 @@ impl Federation {
     }
 
     fn marker(&self, persons: u64) -> String {
-        format!("{{\"holders\": {}, \"persons\": {persons}}}\n", self.holders.len())
+        format!("{{\"holders\": {}, \"persons\": {persons}, \"datasets\": {}}}\n", self.holders.len(), DATASETS.len())
     }
 
     /// Builds keys, certificates, signed documents, operators' files and configurations.
     pub(crate) fn build(&self, census: &Census, persons: u64, steps: &mut Steps) -> anyhow::Result<()> {
         steps.begin("keys", "making keys and certificates, each role its own");
         self.keys()?;
-        steps.begin("documents", "two officers sign the data contract and the permit");
-        let permit = self.documents()?;
+        steps.begin("documents", "two officers sign the data contracts and the permits");
+        let permits = DATASETS.iter().map(|dataset| self.documents(dataset)).collect::<anyhow::Result<Vec<_>>>()?;
         steps.begin("deal", &format!("dealing {persons} synthetic persons out to {} operators", self.holders.len()));
         let deal = deal(census, u32::try_from(self.holders.len())?, persons)?;
         let truth: Vec<String> = deal.truth.iter().map(u64::to_string).collect();
         std::fs::write(self.root.join("truth.csv"), truth.join("\n"))?;
+        let (trips, truth) = trips::draw(census, &parse_contract(TRIPS_CONTRACT)?, &deal.operators)?;
+        std::fs::write(self.root.join("truth-trips.csv"), truth.to_csv())?;
         for (number, holder) in self.holders.iter().enumerate() {
             steps.begin(
                 &format!("files-{}", number + 1),
                 &format!("writing the files of {holder}: {} persons, form {}", deal.operators[number].len(), number % 3 + 1),
             );
-            files::write(&self.holder_folder(holder).join("data"), number, &deal.operators[number], census)?;
+            files::write(&self.holder_folder(holder).join("data"), number, &deal.operators[number], &trips[number], census)?;
         }
-        self.configurations(&permit)?;
+        self.configurations(&permits)?;
         std::fs::write(self.root.join("setup.json"), self.marker(persons))?;
         Ok(())
     }
@@ -150,7 +167,7 @@ impl Federation {
                 "--threshold",
                 "2",
                 "--datasets",
-                "mobility",
+                &DATASETS.map(|dataset| dataset.name).join(","),
                 "--days",
                 VALID_DAYS,
             ],
@@ -167,15 +184,16 @@ impl Federation {
     }
 
     /// Drafts and signs contract and permit; returns the permit's hash.
-    fn documents(&self) -> anyhow::Result<String> {
-        let (draft, contract) = (self.root.join("mobility.toml"), text(&self.root.join("mobility.signed")));
-        std::fs::write(&draft, CONTRACT)?;
+    fn documents(&self, dataset: &Dataset) -> anyhow::Result<String> {
+        let file = |name: &str, extension: &str| self.root.join(format!("{name}.{extension}"));
+        let (draft, contract) = (file(dataset.name, "toml"), text(&file(dataset.name, "signed")));
+        std::fs::write(&draft, dataset.contract)?;
         self.run("commun", &["contract", "draft", &text(&draft), "--out", &contract])?;
         let key = text(&self.pki(&format!("agencies/{AGENCY}/{USER}/query.key")));
         let public = self.run("commun", &["key", "show", &key])?;
         let public = public.split('"').nth(1).context("public key")?;
-        let (draft, permit) = (self.root.join("permit.toml"), text(&self.root.join("permit.signed")));
-        std::fs::write(&draft, PERMIT.replace("@QUERY_KEY@", public))?;
+        let (draft, permit) = (file(dataset.permit_name, "toml"), text(&file(dataset.permit_name, "signed")));
+        std::fs::write(&draft, dataset.permit.replace("@QUERY_KEY@", public))?;
         let hash = self.run("commun", &["permit", "draft", &text(&draft), "--contract", &contract, "--out", &permit])?;
         for officer in OFFICERS {
             let key = text(&self.pki(&format!("officers/{officer}/officer.key")));
@@ -191,7 +209,7 @@ impl Federation {
     }
 
     /// The coordinator's configuration, and each operator's data folder; addresses are filled in at each start.
-    fn configurations(&self, permit: &str) -> anyhow::Result<()> {
+    fn configurations(&self, permits: &[String]) -> anyhow::Result<()> {
         std::fs::create_dir_all(self.root.join("coordinator"))?;
         std::fs::write(
             self.root.join("coordinator/coordinator.toml"),
@@ -214,13 +232,14 @@ bundle_sha256 = "{}"
                 self.bundle_pin()?
             ),
         )?;
-        std::fs::write(self.root.join("permit.sha256"), permit)?;
+        std::fs::write(self.root.join("permits.sha256"), permits.join("\n"))?;
         Ok(())
     }
 
     /// Writes everything that names the coordinator's address of this run.
     fn address(&self, address: &str) -> anyhow::Result<()> {
-        let (pin, permit) = (self.bundle_pin()?, std::fs::read_to_string(self.root.join("permit.sha256"))?);
+        let (pin, permits) = (self.bundle_pin()?, std::fs::read_to_string(self.root.join("permits.sha256"))?);
+        let permits: Vec<&str> = permits.lines().collect();
         for holder in &self.holders {
             std::fs::write(
                 self.holder_folder(holder).join("agent.toml"),
@@ -230,7 +249,7 @@ coordinator = "{address}"
 trust_domain = "{TRUST_DOMAIN}"
 state_dir = "state"
 ca_certificate = "../pki/ca/ca.crt"
-binding = "data/binding.toml"
+binding = ["data/binding.toml", "data/trips.toml"]
 
 [keys]
 tls_key = "../pki/holders/{holder}/tls.key"
@@ -240,9 +259,9 @@ holder_key = "../pki/holders/{holder}/holder.key"
 [pins]
 bundle_sha256 = "{pin}"
 
-# This operator has read the permit and accepts it. The default is to refuse.
+# This operator has read the permits and accepts them. The default is to refuse.
 [policy]
-accept_permits = ["{permit}"]
+accept_permits = {permits:?}
 "#
                 ),
             )?;
@@ -296,8 +315,8 @@ bundle_sha256 = "{pin}"
             )?);
         }
         let mut running = Running { agents, coordinator };
-        for kind in ["contract", "permit"] {
-            let document = self.root.join(if kind == "contract" { "mobility.signed" } else { "permit.signed" });
+        for (kind, name) in DATASETS.iter().flat_map(|dataset| [("contract", dataset.name), ("permit", dataset.permit_name)]) {
+            let document = self.root.join(format!("{name}.signed"));
             self.run("commun", &["--config", &text(&self.officer_profile()), kind, "publish", &text(&document)])?;
         }
         self.wait_for_agents(&mut running)?;

@@ -17,6 +17,9 @@ use parquet::file::properties::WriterProperties;
 
 use crate::census::Census;
 use crate::deal::Persons;
+use crate::trips::Trip;
+
+mod trips;
 
 /// Rows written at once.
 const BATCH_ROWS: usize = 65_536;
@@ -24,15 +27,16 @@ const BATCH_ROWS: usize = 65_536;
 /// The month that the census is taken to stand for.
 pub(crate) const MONTH: &str = "2011-01";
 
-/// Writes one operator's files and binding into `folder`.
-pub(crate) fn write(folder: &Path, number: usize, persons: &Persons, census: &Census) -> anyhow::Result<()> {
+/// Writes one operator's files and bindings into `folder`. `trips`: one for each person.
+pub(crate) fn write(folder: &Path, number: usize, persons: &Persons, trips: &[Trip], census: &Census) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let binding = match number % 3 {
-        0 => parquet_form(folder, persons, census)?,
-        1 => csv_form(folder, persons, census)?,
-        _ => joined_form(folder, persons, census)?,
+    let (binding, trips) = match number % 3 {
+        0 => (parquet_form(folder, persons, census)?, trips::parquet_form(folder, persons, trips, census)?),
+        1 => (csv_form(folder, persons, census)?, trips::csv_form(folder, persons, trips, census)?),
+        _ => (joined_form(folder, persons, census)?, trips::joined_form(folder, trips)?),
     };
     std::fs::write(folder.join("binding.toml"), binding)?;
+    std::fs::write(folder.join("trips.toml"), trips)?;
     Ok(())
 }
 

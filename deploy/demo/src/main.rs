@@ -1,7 +1,8 @@
 //! `commun-demo`: the whole path on one machine, with real processes, real mutual TLS and real census totals.
 //!
 //! A multi-call binary: it starts ITSELF again as coordinator, agents and `commun`, so that `cargo run -p commun-demo` needs no sibling
-//! binaries. See [`federation`] for the order of the steps, [`deal`] for the persons, [`files`] for the operators' unlike files.
+//! binaries. See [`federation`] for the order of the steps, [`deal`] for the persons, [`trips`] for how they go to work, [`files`] for the
+//! operators' unlike files.
 
 mod census;
 mod deal;
@@ -10,6 +11,7 @@ mod federation;
 mod files;
 mod processes;
 mod report;
+mod trips;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -17,11 +19,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use commun_service::Faults;
 
-/// Three mobile operators, one agency, two officers, one question: a differentially private answer beside the census truth
+/// Three mobile operators, one agency, two officers, two questions: differentially private answers beside the truth
 #[derive(Debug, Parser)]
 #[command(name = "commun-demo", version)]
 pub(crate) struct Args {
-    /// Ask once, print, and exit; without it everything stays up until Ctrl-C
+    /// Ask both questions, print, and exit; without it everything stays up until Ctrl-C
     #[arg(long)]
     once: bool,
     /// Folder for keys, files, ledgers and answers; default: a fresh one, removed at the end of `--once`

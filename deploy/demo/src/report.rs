@@ -1,4 +1,5 @@
-//! What is printed and left behind: the largest flows beside the truth, coverage over all cells, `report.json`.
+//! What is printed and left behind: the largest flows beside the truth, coverage over all cells, `report.json`. The second question has a
+//! page of its own ([`trips`]).
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -10,6 +11,10 @@ use commun_cli::output::plain_table;
 use commun_domain::contract::DataContract;
 
 use crate::census::{Census, name};
+
+pub(crate) mod trips;
+
+use self::trips::TripsReport;
 
 /// How many flows are printed.
 const LARGEST: usize = 12;
@@ -34,16 +39,52 @@ impl Steps {
         self.running = Some((name.to_owned(), Instant::now()));
     }
 
-    /// Ends the running step.
-    pub(crate) fn end(&mut self) {
-        if let Some((name, start)) = self.running.take() {
-            let elapsed_ms = start.elapsed().as_millis();
-            if std::io::stderr().is_terminal() || elapsed_ms >= 1000 {
-                eprintln!("  {}.{} s", elapsed_ms / 1000, elapsed_ms % 1000 / 100);
-            }
-            self.done.push((name, elapsed_ms));
+    /// Ends the running step; how long it took, in milliseconds.
+    pub(crate) fn end(&mut self) -> u128 {
+        let Some((name, start)) = self.running.take() else { return 0 };
+        let elapsed_ms = start.elapsed().as_millis();
+        if std::io::stderr().is_terminal() || elapsed_ms >= 1000 {
+            eprintln!("  {}.{} s", elapsed_ms / 1000, elapsed_ms % 1000 / 100);
         }
+        self.done.push((name, elapsed_ms));
+        elapsed_ms
     }
+}
+
+/// What `commun query --report` says of an answer.
+#[derive(Debug)]
+pub(crate) struct Query(serde_json::Value);
+
+impl Query {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        Ok(Self(serde_json::from_str(&std::fs::read_to_string(path)?)?))
+    }
+
+    fn field(&self, key: &str) -> serde_json::Value {
+        self.0.get(key).cloned().unwrap_or_default()
+    }
+
+    fn number(&self, key: &str) -> Option<f64> {
+        self.0.get(key).and_then(serde_json::Value::as_f64)
+    }
+
+    /// What it cost, in words.
+    fn price(&self) -> String {
+        let number = |key: &str| self.number(key).unwrap_or_default();
+        let stored = self.field("stored").as_bool().unwrap_or_default();
+        format!(
+            "Privacy: epsilon {:.4} at delta {:e} (rho {:.6}) for each operator and month{}.",
+            number("epsilon"),
+            number("delta"),
+            number("rho"),
+            if stored { "; this is a stored result release, and nothing was spent again" } else { "" }
+        )
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for display")]
+fn percent(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
 }
 
 /// One cell of the answer beside the truth.
@@ -67,13 +108,13 @@ impl Cell {
 #[derive(Debug)]
 pub(crate) struct Comparison {
     cells: Vec<Cell>,
-    query: serde_json::Value,
+    query: Query,
 }
 
 impl Comparison {
     /// Reads `answer.csv`, `query.json` and `truth.csv` of the folder.
     pub(crate) fn read(folder: &Path, census: &Census) -> anyhow::Result<Self> {
-        let query = serde_json::from_str(&std::fs::read_to_string(folder.join("query.json"))?)?;
+        let query = Query::read(&folder.join("query.json"))?;
         let truth: Vec<u64> =
             std::fs::read_to_string(folder.join("truth.csv"))?.lines().map(str::parse).collect::<Result<_, _>>().context("truth.csv")?;
         let mut reader = csv::Reader::from_path(folder.join("answer.csv"))?;
@@ -122,33 +163,23 @@ impl Comparison {
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        let number = |key: &str| self.query.get(key).and_then(serde_json::Value::as_f64).unwrap_or_default();
-        let stored = self.query.get("stored").and_then(serde_json::Value::as_bool).unwrap_or_default();
         let (covered, cells) = (self.covered(), self.cells.len());
         let mut out = std::io::stdout().lock();
         writeln!(out, "\nLargest flows between arrondissements: synthetic persons ({persons}), totals of the 2011 census\n")?;
         writeln!(out, "{table}")?;
-        #[expect(clippy::cast_precision_loss, reason = "for display")]
-        let percent = 100.0 * covered as f64 / cells as f64;
+        let percent = percent(covered, cells);
         writeln!(out, "\n{covered} of {cells} cells ({percent:.1} %) lie within their 95 % margin of error.")?;
-        writeln!(
-            out,
-            "Privacy: epsilon {:.4} at delta {:e} (rho {:.6}) for each operator and month{}.",
-            number("epsilon"),
-            number("delta"),
-            number("rho"),
-            if stored { "; this is a stored result release, and nothing was spent again" } else { "" }
-        )?;
+        writeln!(out, "{}", self.query.price())?;
         writeln!(out, "Each operator added its own full noise; no row and no exact count left its process.")?;
         Ok(())
     }
 
     /// Leaves `report.json` in the folder.
-    pub(crate) fn write_report(&self, folder: &Path, persons: u64, steps: &Steps) -> anyhow::Result<()> {
+    pub(crate) fn write_report(&self, folder: &Path, persons: u64, steps: &Steps, trips: &TripsReport) -> anyhow::Result<()> {
         let elapsed: serde_json::Map<String, serde_json::Value> =
             steps.done.iter().map(|(name, ms)| (name.clone(), serde_json::json!(u64::try_from(*ms).unwrap_or(u64::MAX)))).collect();
-        let field = |key: &str| self.query.get(key).cloned().unwrap_or_default();
-        let holders = self.query.get("holders").and_then(serde_json::Value::as_array).map_or(0, Vec::len);
+        let field = |key: &str| self.query.field(key);
+        let holders = field("holders").as_array().map_or(0, Vec::len);
         let report = serde_json::json!({
             "cells": self.cells.len(),
             "covered": self.covered(),
@@ -160,8 +191,11 @@ impl Comparison {
             "stored": field("stored"),
             "query_id": field("query_id"),
             "elapsed_ms": elapsed,
+            "trips": trips.to_json(),
         });
-        std::fs::write(folder.join("report.json"), format!("{report:#}\n"))?;
-        Ok(())
+        // Whole or not at all: who waits for it reads it at once.
+        let new = folder.join("report.json.new");
+        std::fs::write(&new, format!("{report:#}\n"))?;
+        Ok(std::fs::rename(new, folder.join("report.json"))?)
     }
 }

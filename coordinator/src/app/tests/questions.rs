@@ -5,6 +5,7 @@ use commun_domain::contract::DataContract;
 use commun_domain::{Delta, Refusal};
 
 use super::*;
+use crate::log::Publication;
 
 fn refused(result: Result<Event, Refusal>) -> Refusal {
     result.expect_err("the query is refused")
@@ -172,8 +173,9 @@ async fn a_document_is_published_once_and_only_when_the_trust_in_force_accepts_i
     let [bundle, roster, contract, permit] = documents();
     assert_eq!(app.publish(&roster).unwrap_err().code, WireCode::NotPermitted);
     for (number, document) in (0..).zip([&bundle, &roster, &contract]) {
-        assert_eq!(app.publish(document).unwrap(), (number, document.document_hash()));
-        assert_eq!(app.publish(document).unwrap().0, number);
+        for known in [false, true] {
+            assert_eq!(app.publish(document).unwrap(), Publication { entry: number, hash: document.document_hash(), known });
+        }
     }
     let one = common::signed_by(&common::permit(), &[common::officer_key(1)]);
     assert_eq!(app.publish(&one).unwrap_err().code, WireCode::NotPermitted);
@@ -194,11 +196,11 @@ async fn the_catalog_is_the_logs_own_entries_in_its_order_without_what_no_client
     ask(&app, &question(1)).await.unwrap();
     for (version, entry) in [(2, 6), (3, 7)] {
         let contract = DataContract { version, ..common::contract() };
-        assert_eq!(app.publish(&common::signed_by(&contract, &common::officers())).unwrap().0, entry);
+        assert_eq!(app.publish(&common::signed_by(&contract, &common::officers())).unwrap().entry, entry);
     }
     let next = TrustBundle { version: 2, previous: Some(common::bundle().hash()), ..common::bundle() };
     let signers = [common::root_key(), common::officer_key(1), common::officer_key(2)];
-    assert_eq!(app.publish(&common::signed_by(&next, &signers)).unwrap().0, 8);
+    assert_eq!(app.publish(&common::signed_by(&next, &signers)).unwrap().entry, 8);
     let catalog = app.catalog("statistics").unwrap();
     // Not contract version 2, which no permit names and which is not the newest.
     assert_eq!(catalog.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3, 7, 8]);

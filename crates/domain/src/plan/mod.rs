@@ -1,6 +1,6 @@
 //! `PrivatePlan`: what a compiled question means, bounded and typed, independent of any binding and of any engine.
 //!
-//! Meaning, in order: take the rows of `partitions`; keep those for which `filter` is true (SQL's three-valued logic: NULL is not
+//! Meaning, in order: take the rows of the relation ([`relation`]) in `partitions`; keep those for which `filter` is true (SQL's three-valued logic: NULL is not
 //! true); drop rows whose unit, partition or a key is NULL or outside its declared values; per (unit, partition, keys) work out each
 //! output's contribution, bounded; per (unit, partition) keep at most `max_groups_per_person` groups; per cell of the declared grid add up
 //! each output. A cell without rows is 0. What leaves is that, with noise. The rest ([`answer`]) is computed from what has left:
@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod open;
+pub mod relation;
 pub mod time;
 pub mod value;
 
@@ -20,7 +21,8 @@ use crate::{canonical_enum, canonical_struct, canonical_union};
 
 pub use answer::{AnswerColumn, AnswerCondition, AnswerValue, Estimate, GroupingSet, Nulls, SortKey};
 pub use open::OpenKey;
-pub use value::{Branch, CompareOp, Condition, Rounding, Value};
+pub use relation::{Computed, Relation, TableColumns};
+pub use value::{Branch, CompareOp, Condition, Rounding, Value, names_read};
 
 /// Most cells of one output in one answer; for a histogram its nodes count.
 pub const MAX_CELLS: u64 = 1_000_000;
@@ -178,8 +180,8 @@ pub struct PrivatePlan {
     pub contract_name: String,
     /// Budget domain that is charged.
     pub budget_domain: String,
-    /// Table.
-    pub table: String,
+    /// Whose rows are asked about.
+    pub relation: Relation,
     /// Column of the unit.
     pub unit_column: String,
     /// Column of the partition.
@@ -214,7 +216,7 @@ canonical_struct!(PrivatePlan {
     contract,
     contract_name,
     budget_domain,
-    table,
+    relation,
     unit_column,
     partition_column,
     calendar,
@@ -314,25 +316,23 @@ impl PrivatePlan {
         self.keys.iter().any(|key| key.source == KeySource::Partition)
     }
 
-    /// Names of the table's columns that the plan reads, beside unit and partition.
+    /// Names of the relation's columns that the plan reads, beside unit and partition.
     pub fn columns_read(&self) -> BTreeSet<&str> {
-        let mut found = BTreeSet::new();
-        let mut visit = |name| {
-            found.insert(name);
-        };
-        for condition in self.filter.iter().chain(self.outputs.iter().filter_map(|output| output.condition.as_ref())) {
-            condition.columns(&mut visit);
-        }
-        for key in &self.keys {
-            match &key.source {
-                KeySource::Values { value, .. } => value.columns(&mut visit),
-                KeySource::Open(open) => visit(open.column.as_str()),
-                KeySource::Partition => {}
-            }
-        }
-        for measured in self.outputs.iter().filter_map(|output| output.aggregate.measured()) {
-            measured.value.columns(&mut visit);
-        }
+        let keys = self.keys.iter().filter_map(|key| match &key.source {
+            KeySource::Values { value, .. } => Some(value),
+            KeySource::Open(_) | KeySource::Partition => None,
+        });
+        let measured = self.outputs.iter().filter_map(|output| output.aggregate.measured()).map(|measured| &measured.value);
+        let conditions = self.filter.iter().chain(self.outputs.iter().filter_map(|output| output.condition.as_ref()));
+        let mut found = names_read(keys.chain(measured), conditions);
+        found.extend(self.open_key().map(|open| open.column.as_str()));
+        found
+    }
+
+    /// Names of the columns that the plan reads of each table, beside unit and partition.
+    pub fn table_columns(&self) -> TableColumns<'_> {
+        let mut found = TableColumns::new();
+        self.relation.columns_read(&self.columns_read(), &mut found);
         found
     }
 

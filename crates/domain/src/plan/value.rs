@@ -6,6 +6,8 @@
 //! the whole list. So no row can cause an error: what has no result is NULL, and what does not fit is cut to 64 bits, which the compiler
 //! excludes by the static range of every expression.
 
+use std::collections::BTreeSet;
+
 use super::time::{Field, Truncation};
 use crate::{canonical_enum, canonical_union};
 
@@ -267,6 +269,24 @@ impl Condition {
     pub fn size(&self) -> usize {
         size(Part::Condition(self))
     }
+}
+
+/// Names of all columns that some expressions read.
+pub fn names_read<'a>(
+    values: impl IntoIterator<Item = &'a Value>,
+    conditions: impl IntoIterator<Item = &'a Condition>,
+) -> BTreeSet<&'a str> {
+    let mut names = BTreeSet::new();
+    let mut visit = |name| {
+        names.insert(name);
+    };
+    for value in values {
+        value.columns(&mut visit);
+    }
+    for condition in conditions {
+        condition.columns(&mut visit);
+    }
+    names
 }
 
 /// Nodes of both kinds of expression, entries of a table counted as a sixteenth of one.

@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use super::shape::partition_of;
+
 /// Random multipliers of a process: where a person stands in a table is no function of its id alone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hasher {
@@ -31,5 +33,11 @@ impl Hasher {
     #[inline]
     pub(crate) fn text(self, words: &[u64]) -> u64 {
         words.iter().fold(self.k1, |hash, word| Self::fold(hash ^ word, self.k0 | 1).rotate_left(23))
+    }
+
+    /// The hash that says to which part of the data a row belongs.
+    #[inline]
+    pub(crate) fn row(self, row: &[u64]) -> u64 {
+        self.person(row[0], partition_of(row[1]))
     }
 }

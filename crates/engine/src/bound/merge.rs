@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 
 use super::hash::Hasher;
 use super::radix::Meter;
-use super::rows::hash_of;
 use super::shape::{SharedShape, Totals};
 use super::spill::Spill;
 use super::table::Table;
@@ -70,7 +69,7 @@ impl Merge<'_> {
         (0..FINER).for_each(|number| step.measure(number, self.meter));
         spill.read::<io::Error>(|record| {
             let shift = 64 - FIRST_BITS - depth * FINER_BITS;
-            let number = usize::try_from(hash_of(self.hasher, record) >> shift).unwrap_or(0) & (FINER - 1);
+            let number = usize::try_from(self.hasher.row(record) >> shift).unwrap_or(0) & (FINER - 1);
             step.tables[number].add_group(record);
             step.measure(number, self.meter);
             while step.held > self.room && depth < MAX_DEPTH {
@@ -86,7 +85,7 @@ impl Merge<'_> {
             if step.spills[number].is_some() {
                 self.export(&mut step, number)?;
             } else {
-                step.tables[number].total(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner), |_, _| false);
+                step.tables[number].total(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
             }
         }
         self.meter.change(step.held, 0);
@@ -101,7 +100,7 @@ impl Merge<'_> {
             Some(file) => file,
             none => none.insert(Spill::create(self.folder)?),
         };
-        step.tables[number].export(|record| file.write(record), |_, _| true)?;
+        step.tables[number].export(|record| file.write(record))?;
         file.rest()?;
         step.tables[number] = self.table();
         step.measure(number, self.meter);

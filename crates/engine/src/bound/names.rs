@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use super::prf::Key;
+use super::shape::CELL_BITS;
 
 /// What a text costs beside its bytes, in two maps and lists, and in the totals of each thread.
 const ENTRY_BYTES: usize = 96;
@@ -51,7 +52,7 @@ impl Names {
             return Some(*number);
         }
         let bytes = known.bytes + self.entry_bytes + text.len();
-        let number = u32::try_from(known.fingerprints.len()).ok().filter(|number| *number < u32::MAX);
+        let number = u32::try_from(known.fingerprints.len()).ok().filter(|number| *number < 1 << CELL_BITS);
         let number = number.filter(|_| self.limit.is_none_or(|limit| bytes <= limit));
         let Some(number) = number else {
             known.full = true;

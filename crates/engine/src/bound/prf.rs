@@ -38,12 +38,17 @@ impl Key {
         Self { k0: word(&hash[..8]), k1: word(&hash[8..16]) }
     }
 
-    /// The key of a person in a partition. `message` is scratch space.
-    pub(crate) fn of_person(self, period: Period, unit: &[u8], message: &mut Vec<u8>) -> Self {
-        message.clear();
-        message.extend_from_slice(&period.0.to_le_bytes());
-        message.extend_from_slice(unit);
-        let (k0, k1) = self.hash128(message);
+    /// The key of a person in a partition.
+    pub(crate) fn of_person(self, period: Period, unit: &[u8]) -> Self {
+        // Nearly every id is short, and this is wanted for many persons.
+        let mut short = [0; 60];
+        let (k0, k1) = if let Some(message) = short.get_mut(..4 + unit.len()) {
+            message[..4].copy_from_slice(&period.0.to_le_bytes());
+            message[4..].copy_from_slice(unit);
+            self.hash128(message)
+        } else {
+            self.hash128(&[&period.0.to_le_bytes(), unit].concat())
+        };
         Self { k0, k1 }
     }
 
@@ -67,6 +72,25 @@ impl Key {
     /// The number of the `occurrence`th value in a bin.
     pub(crate) fn value(self, cell: u32, bin: u16, occurrence: u64) -> u64 {
         self.hash64(&[u64::from(cell), u64::from(bin), occurrence])
+    }
+
+    /// The key of a person's choice of rows at one place of the question, from the key of the person.
+    pub(crate) fn side(self, number: u32) -> Self {
+        let mut message = *b"rows\0\0\0\0";
+        message[4..].copy_from_slice(&number.to_le_bytes());
+        let (k0, k1) = self.hash128(&message);
+        Self { k0, k1 }
+    }
+
+    /// The number of the `occurrence`th row with this content; all contents at one place have one length.
+    pub(crate) fn row(self, content: &[u64], occurrence: u64) -> u64 {
+        let mut state = self.start();
+        for word in content.iter().chain(std::iter::once(&occurrence)) {
+            state.absorb(*word);
+        }
+        state.absorb(length((content.len() + 1) * 8));
+        state.v2 ^= 0xff;
+        state.finish()
     }
 
     #[inline]
@@ -177,11 +201,15 @@ mod tests {
     #[test]
     fn every_part_of_the_message_counts() {
         let query = Key::of_query(&QueryId::from_bytes([1; 32]));
-        let mut scratch = Vec::new();
-        let person = query.of_person(Period(1), b"ab", &mut scratch);
+        let person = query.of_person(Period(1), b"ab");
         assert_ne!(query, Key::of_query(&QueryId::from_bytes([2; 32])));
-        for other in [query.of_person(Period(2), b"ab", &mut scratch), query.of_person(Period(1), b"ab\0", &mut scratch)] {
+        for other in [query.of_person(Period(2), b"ab"), query.of_person(Period(1), b"ab\0")] {
             assert_ne!(person, other);
+        }
+        // Short and long messages are one function.
+        for bytes in [0, 55, 56, 57, 900] {
+            let (k0, k1) = query.hash128(&[&1i32.to_le_bytes(), vec![b'x'; bytes].as_slice()].concat());
+            assert_eq!(query.of_person(Period(1), &vec![b'x'; bytes]), Key { k0, k1 });
         }
         let numbers =
             [person.group(1), person.group(2), person.value(1, 0, 0), person.value(1, 0, 1), person.value(1, 1, 0), person.value(2, 0, 0)];
@@ -191,9 +219,9 @@ mod tests {
     #[test]
     fn no_cell_is_kept_more_often_than_another() {
         let query = Key::of_query(&QueryId::from_bytes([9; 32]));
-        let (mut kept, mut scratch) = ([0i32; 16], Vec::new());
+        let mut kept = [0i32; 16];
         for person in 0..32_000u32 {
-            let key = query.of_person(Period(3), person.to_string().as_bytes(), &mut scratch);
+            let key = query.of_person(Period(3), person.to_string().as_bytes());
             let least = (0..16u32).min_by_key(|cell| key.group(*cell)).unwrap_or(0);
             kept[least as usize] += 1;
         }

@@ -9,21 +9,20 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use super::hash::Hasher;
 use super::merge::Merge;
-use super::rows::{MAX_TEXT_WORDS, Rows, hash_of};
-use super::shape::{SharedShape, Totals};
+use super::shape::{SharedShape, Totals, text_words};
 use super::spill::Spill;
-use super::table::{Table, text_words};
+use super::table::Table;
 use crate::read::UnitKind;
 
 /// Parts of the data, by the highest bits of the hash. A million persons make 4,000 a part: some hundred kilobytes.
-const PARTS: usize = 256;
+pub(super) const PARTS: usize = 256;
 
 /// Words of a chunk when memory is plentiful.
-const CHUNK_WORDS: usize = 1024;
+const CHUNK_WORDS: usize = 4 * 1024;
 
 /// Words of the smallest chunk.
 const LEAST_CHUNK_WORDS: usize = 64;
@@ -77,21 +76,15 @@ struct Part {
 pub(crate) struct Radix {
     shape: SharedShape,
     kind: UnitKind,
-    hasher: Hasher,
+    pub(super) hasher: Hasher,
     room: Room,
-    chunk_words: usize,
+    pub(super) chunk_words: usize,
     parts: Vec<Mutex<Part>>,
     /// Bytes that each part holds, readable without its lock.
     part_bytes: Vec<AtomicUsize>,
     meter: Meter,
     /// How often a part's groups went to a file.
     spills: AtomicUsize,
-}
-
-/// Deals the rows of one reader.
-pub(crate) struct Dealer {
-    radix: Arc<Radix>,
-    chunks: Vec<Vec<u64>>,
 }
 
 impl Radix {
@@ -119,7 +112,7 @@ impl Radix {
         table
     }
 
-    fn take_chunk(&self, number: usize, chunk: Vec<u64>) -> io::Result<()> {
+    pub(super) fn take_chunk(&self, number: usize, chunk: Vec<u64>) -> io::Result<()> {
         let bytes = chunk.capacity() * 8;
         let mut part = self.parts[number].lock().unwrap_or_else(PoisonError::into_inner);
         part.chunks.push(chunk);
@@ -164,7 +157,7 @@ impl Radix {
             Some(spill) => spill,
             none => none.insert(Spill::create(&self.room.folder)?),
         };
-        table.export(|record| spill.write(record), |_, _| true)?;
+        table.export(|record| spill.write(record))?;
         spill.rest()?;
         self.spills.fetch_add(1, Ordering::Relaxed);
         self.meter.change(table.bytes(), 0);
@@ -181,9 +174,8 @@ impl Radix {
     }
 
     fn add_chunk(&self, table: &mut Table, chunk: &[u64]) {
-        let words = self.shape.row_words;
         if self.kind == UnitKind::Text {
-            let mut rest = chunk;
+            let (words, mut rest) = (self.shape.row_words, chunk);
             while !rest.is_empty() {
                 let (row, behind) = rest.split_at(words);
                 let (text, behind) = behind.split_at(text_words(behind));
@@ -191,7 +183,7 @@ impl Radix {
                 rest = behind;
             }
         } else {
-            chunk.chunks_exact(words).for_each(|row| table.add_row(row, &[]));
+            table.add_rows(chunk);
         }
     }
 
@@ -247,7 +239,7 @@ impl Radix {
                 table = started;
             }
             self.add_chunks(&mut table, chunks);
-            table.total(&mut mine, |_, _| false);
+            table.total(&mut mine);
             let before = table.bytes();
             table.clear();
             self.meter.change(before, table.bytes());
@@ -267,42 +259,5 @@ impl Radix {
 impl Part {
     fn bytes(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.capacity() * 8).sum::<usize>() + self.table.as_ref().map_or(0, Table::bytes)
-    }
-}
-
-impl Dealer {
-    pub(crate) fn new(radix: Arc<Radix>) -> Self {
-        Self { radix, chunks: (0..PARTS).map(|_| Vec::new()).collect() }
-    }
-
-    /// Deals the rows of a batch.
-    pub(crate) fn deal(&mut self, rows: &Rows) -> io::Result<()> {
-        let (radix, chunk_words) = (&*self.radix, self.radix.chunk_words);
-        rows.each(radix.hasher, |row, text| {
-            let number = usize::try_from(hash_of(radix.hasher, row) >> (64 - PARTS.trailing_zeros())).unwrap_or(0);
-            let chunk = &mut self.chunks[number];
-            let needed = row.len() + text.len();
-            if chunk.capacity() - chunk.len() < needed {
-                let empty = Vec::with_capacity(chunk_words.max(row.len() + text.len().min(MAX_TEXT_WORDS)));
-                let full = std::mem::replace(chunk, empty);
-                if !full.is_empty() {
-                    radix.take_chunk(number, full)?;
-                }
-            }
-            let chunk = &mut self.chunks[number];
-            chunk.extend_from_slice(row);
-            chunk.extend_from_slice(text);
-            Ok(())
-        })
-    }
-
-    /// Hands in what is left.
-    pub(crate) fn finish(self) -> io::Result<()> {
-        let radix = self.radix;
-        self.chunks
-            .into_iter()
-            .enumerate()
-            .filter(|(_, chunk)| !chunk.is_empty())
-            .try_for_each(|(number, chunk)| radix.take_chunk(number, chunk))
     }
 }

@@ -1,71 +1,74 @@
 //! Rows of one batch that count, as columns of words, and the rows that are made of them.
 
+use arrow::buffer::BooleanBuffer;
+
 use crate::read::{MAX_UNIT_BYTES, Texts, Units};
 
 use super::hash::Hasher;
-use super::shape::partition_of;
 
 /// Words of the longest text of a unit, with its length.
 pub(crate) const MAX_TEXT_WORDS: usize = 1 + MAX_UNIT_BYTES.div_ceil(8);
 
 /// See the module.
 pub(crate) struct Rows {
-    /// Places in the batch of the rows that count, ascending.
-    pub(crate) kept: Vec<u32>,
+    pub(crate) kept: Kept,
     pub(crate) units: Units,
     /// All words of a row but the first, as `Shape` describes them.
     pub(crate) words: Vec<Vec<u64>>,
 }
 
+/// Which rows of a batch count.
+pub(crate) enum Kept {
+    /// So many, all of them.
+    All(usize),
+    /// These, ascending.
+    Some(Vec<u32>),
+}
+
+impl Kept {
+    pub(crate) fn new(kept: Option<&BooleanBuffer>, rows: usize) -> Self {
+        match kept {
+            Some(kept) if kept.count_set_bits() < rows => Self::Some(kept.set_indices_u32().collect()),
+            _ => Self::All(rows),
+        }
+    }
+
+    /// Calls `take` with every row that counts.
+    #[inline]
+    pub(crate) fn each(&self, mut take: impl FnMut(usize)) {
+        match self {
+            Self::All(rows) => (0..*rows).for_each(take),
+            Self::Some(rows) => rows.iter().for_each(|row| take(*row as usize)),
+        }
+    }
+}
+
 impl Rows {
-    /// Calls `take` with every row and the text of its unit, which is empty for integers.
-    pub(crate) fn each<E>(&self, hasher: Hasher, take: impl FnMut(&[u64], &[u64]) -> Result<(), E>) -> Result<(), E> {
-        // The usual widths have a loop of their own, in which the length of a row is known.
-        match self.words.len() {
-            1 => self.each_of::<2, E>(hasher, take),
-            2 => self.each_of::<3, E>(hasher, take),
-            3 => self.each_of::<4, E>(hasher, take),
-            4 => self.each_of::<5, E>(hasher, take),
-            _ => self.each_wide(hasher, take),
+    /// Appends every row whose unit is an integer to `to`; `unit` gives that of a row.
+    pub(crate) fn integers(&self, unit: impl Fn(usize) -> u64, to: &mut Vec<u64>) {
+        match self.words.as_slice() {
+            [a] => self.kept.each(|row| to.extend_from_slice(&[unit(row), a[row]])),
+            [a, b] => self.kept.each(|row| to.extend_from_slice(&[unit(row), a[row], b[row]])),
+            columns => self.kept.each(|row| {
+                to.push(unit(row));
+                to.extend(columns.iter().map(|column| column[row]));
+            }),
         }
     }
 
-    fn each_of<const WORDS: usize, E>(&self, hasher: Hasher, mut take: impl FnMut(&[u64], &[u64]) -> Result<(), E>) -> Result<(), E> {
-        let fill = |row: usize, unit: u64| {
-            let mut words = [unit; WORDS];
-            for (word, column) in words[1..].iter_mut().zip(&self.words) {
-                *word = column[row];
-            }
-            words
-        };
-        match &self.units {
-            Units::Signed(units, _) => {
-                self.kept.iter().try_for_each(|row| take(&fill(*row as usize, units[*row as usize].cast_unsigned()), &[]))
-            }
-            Units::Unsigned(units, _) => self.kept.iter().try_for_each(|row| take(&fill(*row as usize, units[*row as usize]), &[])),
-            Units::Text(texts) => {
-                let mut text = Text::default();
-                self.kept.iter().try_for_each(|row| {
-                    let words = text.read(texts, *row as usize);
-                    take(&fill(*row as usize, hasher.text(words)), words)
-                })
-            }
-        }
-    }
-
-    fn each_wide<E>(&self, hasher: Hasher, mut take: impl FnMut(&[u64], &[u64]) -> Result<(), E>) -> Result<(), E> {
-        let (mut words, mut text) = (Vec::with_capacity(self.words.len() + 1), Text::default());
-        for row in self.kept.iter().map(|row| *row as usize) {
+    /// Calls `take` with every row whose unit is a text, with that text.
+    pub(crate) fn texts<E>(&self, texts: &Texts, hasher: Hasher, mut take: impl FnMut(&[u64], &[u64]) -> Result<(), E>) -> Result<(), E> {
+        let (mut words, mut text, mut outcome) = (Vec::new(), Text::default(), Ok(()));
+        self.kept.each(|row| {
+            let text = text.read(texts, row);
             words.clear();
-            words.push(match &self.units {
-                Units::Signed(units, _) => units[row].cast_unsigned(),
-                Units::Unsigned(units, _) => units[row],
-                Units::Text(texts) => hasher.text(text.read(texts, row)),
-            });
+            words.push(hasher.text(text));
             words.extend(self.words.iter().map(|column| column[row]));
-            take(&words, &text.words)?;
-        }
-        Ok(())
+            if outcome.is_ok() {
+                outcome = take(&words, text);
+            }
+        });
+        outcome
     }
 }
 
@@ -90,10 +93,4 @@ impl Text {
         }
         &self.words
     }
-}
-
-/// The hash that says to which part of the data a row belongs.
-#[inline]
-pub(crate) fn hash_of(hasher: Hasher, row: &[u64]) -> u64 {
-    hasher.person(row[0], partition_of(row[1]))
 }

@@ -81,29 +81,59 @@ impl Spill {
     }
 
     /// Calls `take` with every record, in order, without its length. The file ends with it.
-    pub(crate) fn read<E: From<io::Error>>(mut self, mut take: impl FnMut(&[u64]) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn read<E: From<io::Error>>(self, mut take: impl FnMut(&[u64]) -> Result<(), E>) -> Result<(), E> {
+        let mut records = self.records()?;
+        while let Some(record) = records.next()? {
+            take(record)?;
+        }
+        Ok(())
+    }
+
+    /// The records, one by one.
+    pub(crate) fn records(mut self) -> io::Result<Records> {
         self.flush()?;
         self.file.seek(SeekFrom::Start(0))?;
-        let mut stream = Stream::new(&self.key);
-        let mut bytes = Zeroizing::new(vec![0u8; BLOCK_WORDS * 8]);
-        let mut words: Vec<u64> = Vec::new();
+        let bytes = Zeroizing::new(vec![0u8; BLOCK_WORDS * 8]);
+        Ok(Records { stream: Stream::new(&self.key), file: self.file, bytes, words: Vec::new(), at: 0 })
+    }
+}
+
+/// Reads a file of records.
+pub(crate) struct Records {
+    file: File,
+    stream: Stream,
+    bytes: Zeroizing<Vec<u8>>,
+    /// What is decrypted, and up to where it was given out.
+    words: Vec<u64>,
+    at: usize,
+}
+
+impl Records {
+    /// The next record, without its length; `None` at the end.
+    pub(crate) fn next(&mut self) -> io::Result<Option<&[u64]>> {
         loop {
-            let read = fill(&mut self.file, &mut bytes)?;
-            stream.decrypt(&bytes[..read], &mut words);
-            let mut at = 0;
-            while let Some(length) = words.get(at).and_then(|length| usize::try_from(*length).ok())
-                && let Some(record) = words.get(at + 1..at.saturating_add(1).saturating_add(length))
+            let length = self.words.get(self.at).and_then(|length| usize::try_from(*length).ok());
+            if let Some(length) = length
+                && self.words.len() - self.at > length
             {
-                take(record)?;
-                at += 1 + length;
+                let start = self.at + 1;
+                self.at = start + length;
+                return Ok(self.words.get(start..self.at));
             }
-            words.drain(..at);
+            self.words.drain(..self.at);
+            self.at = 0;
+            let read = fill(&mut self.file, &mut self.bytes)?;
+            self.stream.decrypt(&self.bytes[..read], &mut self.words);
             if read == 0 {
-                break;
+                return Ok(None);
             }
         }
-        words.zeroize();
-        Ok(())
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        self.words.zeroize();
     }
 }
 

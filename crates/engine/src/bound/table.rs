@@ -5,42 +5,49 @@
 //! survivor has seen all of its rows. The same holds for parts of a table that are added up later: a group among the smallest of all rows
 //! is among the smallest of every part that it occurs in. So memory grows with groups, not with rows, and order changes nothing.
 //!
-//! Persons are compared by their full id; a hash only says where to look.
+//! Persons are compared by their full id; a hash only says where to look. A person's first groups stand beside its id, in one block of memory; further
+//! groups in blocks that are chained to it.
+
+mod quick;
+mod words;
 
 use std::convert::Infallible;
-use std::io::Write;
 
+use super::beyond::Beyonds;
 use super::bins::Bins;
 use super::hash::Hasher;
-use super::prf::Key;
-use super::shape::{Contribution, Lane, SharedShape, Totals, cell_of, partition_of};
+use super::shape::{Adding, CELL_BITS, Groups, NO_CELL, SharedShape, Totals, cell_of, partition_of, text_words};
 use crate::read::UnitKind;
 
-/// No group, no text, not beyond the bound.
-const NONE: u32 = u32::MAX;
+use words::{add_counted, half, high, join, low, place_of, set_half};
 
-/// A table begins with so many entries for persons.
+/// No block, no text, no group.
+pub(super) const NONE: u32 = NO_CELL;
+
+/// A table begins with so many entries for persons, and has at least so many for each of them, so that nearly everybody is found at once.
 const FIRST_SLOTS: usize = 64;
+const SLOTS_PER_PERSON: usize = 4;
 
-#[derive(Clone, Copy, Debug)]
-struct Person {
-    unit: u64,
-    partition: u32,
-    /// First of its groups.
-    head: u32,
-    groups: u32,
-    /// Its place in `beyond`.
-    beyond: u32,
-    /// Its text in `texts`.
-    text: u32,
-}
+/// Words of a block before its cells: the unit; partition and the place among those beyond the bound.
+const HEAD: usize = 2;
 
-/// A person with as many groups as may be: which one goes next.
-#[derive(Clone, Copy, Debug)]
-struct Beyond {
-    key: Key,
-    greatest: (u64, u64),
-    group: u32,
+/// Then, in the general case, the next block and the text.
+const LINKS: usize = 2;
+
+/// Most groups of a block.
+const MOST_PLACES: usize = 4;
+
+/// The second word of a block that is chained to another.
+const CHAINED: u64 = u64::MAX;
+
+/// Blocks that are totalled for one output after the other.
+const TOTALLED: usize = 64;
+
+/// A group: its block and its place in that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Group {
+    block: u32,
+    place: usize,
 }
 
 /// See the module.
@@ -48,63 +55,80 @@ pub(crate) struct Table {
     shape: SharedShape,
     kind: UnitKind,
     hasher: Hasher,
-    /// Place of a person, plus 1; 0 is free. A power of two, at most half used.
+    adding: Adding,
+    /// First block of a person, plus 1; 0 is free. A power of two.
     slots: Vec<u32>,
-    persons: Vec<Person>,
-    /// `stride` words a group: its cell, the next group of the person, its sums.
-    groups: Vec<u64>,
+    /// `stride` words a block: head, cells two a word, sums of each group.
+    blocks: Vec<u64>,
+    /// Whether nobody has more groups than a block, and no unit is a text: then there are no links.
+    simple: bool,
+    /// Groups of a block.
+    places: usize,
+    sum_words: usize,
+    /// Where in a block cells and sums begin.
+    cells_at: usize,
+    sums_at: usize,
     stride: usize,
+    persons: usize,
     bins: Vec<Bins>,
+    bin_bytes: usize,
     /// Lengths in bytes and bytes of units that are text.
     texts: Vec<u64>,
-    beyond: Vec<Beyond>,
-    bin_bytes: usize,
-    scratch: Vec<u8>,
+    beyonds: Beyonds,
 }
 
 impl Table {
     pub(crate) fn new(shape: SharedShape, kind: UnitKind, hasher: Hasher) -> Self {
-        let stride = 1 + shape.sum_words();
+        let sum_words = shape.sum_words();
+        // Of wide groups a person is not given more than it has.
+        let places = if sum_words > 8 { 1 } else { MOST_PLACES.min(shape.max_groups as usize).max(1) };
+        let simple = places == shape.max_groups as usize && kind != UnitKind::Text;
+        let cells_at = if simple { HEAD } else { HEAD + 1 };
+        let sums_at = cells_at + places.div_ceil(2);
         Self {
-            shape,
             kind,
             hasher,
+            adding: shape.adding(),
             slots: vec![0; FIRST_SLOTS],
-            persons: Vec::new(),
-            groups: Vec::new(),
-            stride,
+            blocks: Vec::new(),
+            simple,
+            places,
+            sum_words,
+            cells_at,
+            sums_at,
+            stride: sums_at + places * sum_words,
+            persons: 0,
             bins: Vec::new(),
-            texts: Vec::new(),
-            beyond: Vec::new(),
             bin_bytes: 0,
-            scratch: Vec::new(),
+            texts: Vec::new(),
+            beyonds: Beyonds::default(),
+            shape,
         }
     }
 
     /// Persons in partitions.
     pub(crate) fn len(&self) -> usize {
-        self.persons.len()
+        self.persons
     }
 
     /// Memory that it holds.
     pub(crate) fn bytes(&self) -> usize {
         self.slots.capacity() * 4
-            + self.persons.capacity() * size_of::<Person>()
-            + (self.groups.capacity() + self.texts.capacity()) * 8
-            + self.beyond.capacity() * size_of::<Beyond>()
+            + (self.blocks.capacity() + self.texts.capacity()) * 8
             + self.bins.capacity() * size_of::<Bins>()
             + self.bin_bytes
+            + self.beyonds.bytes()
     }
 
     /// Forgets everybody and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.slots.fill(0);
-        self.persons.clear();
-        self.groups.clear();
+        self.blocks.clear();
+        self.persons = 0;
         self.bins.clear();
         self.bin_bytes = 0;
         self.texts.clear();
-        self.beyond.clear();
+        self.beyonds.clear();
     }
 
     /// Adds a row, which `shape` describes; `text` is its unit's length in bytes and its bytes in words, empty for integers.
@@ -114,167 +138,87 @@ impl Table {
         self.add_row_of(person, row);
     }
 
-    /// The last person that was added, if it is this one: rows that come sorted need no looking up.
-    #[inline]
-    pub(crate) fn last_is(&self, unit: u64, partition: u32) -> Option<u32> {
-        let last = self.persons.last().filter(|last| last.unit == unit && last.partition == partition && last.text == NONE);
-        last.and_then(|_| u32::try_from(self.persons.len() - 1).ok())
-    }
-
-    #[inline]
-    pub(crate) fn add_row_of(&mut self, person: u32, row: &[u64]) {
+    /// Adds a row of a person whose place is known.
+    fn add_row_of(&mut self, person: u32, row: &[u64]) {
         let Some(group) = self.group(person, cell_of(row[1])) else { return };
-        let start = group as usize * self.stride;
-        let sums = &mut self.groups[start + 1..start + self.stride];
-        let mut at = 0;
-        for lane in &self.shape.lanes {
-            match *lane {
-                Lane::Count(flag) => sums[at] = sums[at].saturating_add(flag.of(row)),
-                Lane::Sum { slot } => add_wide(sums, at, i128::from(row[slot].cast_signed())),
-                Lane::Squares { flag, slot, centre } => {
-                    // |2x - centre| is at most the range, which the price bounds by 2^22.
-                    let off = i128::from(row[slot].cast_signed()) * 2 - i128::from(centre);
-                    add_wide(sums, at, if flag.of(row) == 1 { off * off } else { 0 });
-                }
-            }
-            at += lane.words();
-        }
-        if !self.shape.bin_lanes.is_empty() {
-            self.add_bins(group, row);
+        match (self.adding, self.sums_of(group)) {
+            (Adding::Count, [count]) => *count = count.saturating_add(1),
+            (Adding::CountAndSum(value), [count, low, high]) => add_counted(count, low, high, value.of(row)),
+            _ => self.add_lanes(group, row),
         }
     }
 
-    fn add_bins(&mut self, group: u32, row: &[u64]) {
-        let width = self.shape.bin_lanes.len();
-        for (lane, bins) in self.shape.bin_lanes.iter().zip(&mut self.bins[group as usize * width..]) {
-            if lane.flag.of(row) == 1 {
-                self.bin_bytes += bins.add(u16::try_from(row[lane.slot]).unwrap_or(u16::MAX), 1);
-            }
+    fn add_lanes(&mut self, group: Group, row: &[u64]) {
+        let shape = SharedShape::clone(&self.shape);
+        shape.add(self.sums_of(group), row);
+        if !shape.bin_lanes.is_empty() {
+            self.bin_bytes += shape.add_bins(self.bins_of(group), row);
         }
     }
 
     /// Adds a group as [`Table::export`] writes it, without the leading length.
     pub(crate) fn add_group(&mut self, record: &[u64]) {
-        let (unit, place, sums_end) = (record[0], record[1], 1 + self.stride);
+        let (unit, place, sums_end) = (record[0], record[1], 2 + self.sum_words);
         let text_end = if self.kind == UnitKind::Text { sums_end + text_words(&record[sums_end..]) } else { sums_end };
         let person = self.person(unit, partition_of(place), &record[sums_end..text_end]);
         let Some(group) = self.group(person, cell_of(place)) else { return };
-        let start = group as usize * self.stride;
-        let sums = &mut self.groups[start + 1..start + self.stride];
-        let mut at = 0;
-        for lane in &self.shape.lanes {
-            match lane {
-                Lane::Count(_) => sums[at] = sums[at].saturating_add(record[2 + at]),
-                Lane::Sum { .. } | Lane::Squares { .. } => add_wide(sums, at, super::shape::wide(record, 2 + at)),
-            }
-            at += lane.words();
-        }
-        let mut rest = &record[text_end..];
-        let width = self.shape.bin_lanes.len();
-        for bins in self.bins[group as usize * width..].iter_mut().take(width) {
+        let shape = SharedShape::clone(&self.shape);
+        shape.add_sums(self.sums_of(group), &record[2..sums_end]);
+        let (mut rest, mut grown) = (&record[text_end..], 0);
+        for bins in self.bins_of(group) {
             let count = usize::try_from(rest[0]).unwrap_or(0);
-            self.bin_bytes += bins.add_entries(&rest[1..=count]);
+            grown += bins.add_entries(&rest[1..=count]);
             rest = &rest[1 + count..];
         }
+        self.bin_bytes += grown;
     }
 
-    /// Adds every group of another table, or those of one unit.
-    pub(crate) fn add_groups_of(&mut self, other: &mut Self, of: impl Fn(u64, &[u64]) -> bool) {
-        let add = |record: &[u64]| {
-            self.add_group(&record[1..]);
-            Ok::<_, Infallible>(())
-        };
-        let Ok(()) = other.export(add, of);
-    }
-
-    /// Writes every group of every person, or of those with one unit, as a record: its length in words, unit, place, sums, text, bins.
-    pub(crate) fn export<E>(&mut self, mut write: impl FnMut(&[u64]) -> Result<(), E>, of: impl Fn(u64, &[u64]) -> bool) -> Result<(), E> {
-        let width = self.shape.bin_lanes.len();
+    /// Writes every group as a record: its length in words, unit, place, sums, text, bins.
+    pub(crate) fn export<E>(&mut self, mut write: impl FnMut(&[u64]) -> Result<(), E>) -> Result<(), E> {
         let mut record = Vec::new();
-        for person in &self.persons {
-            let text = text_of(&self.texts, person.text);
-            if !of(person.unit, text) {
-                continue;
+        self.each_group(|table, person, group| {
+            let (unit, partition) = table.who(person);
+            record.clear();
+            record.extend_from_slice(&[0, unit, u64::from(partition) << CELL_BITS | u64::from(table.cell(group))]);
+            record.extend_from_slice(table.sums_of(group));
+            record.extend_from_slice(table.text(person));
+            for bins in table.bins_of(group) {
+                bins.compact();
+                record.push(bins.entries().len() as u64);
+                record.extend_from_slice(bins.entries());
             }
-            let mut group = person.head;
-            while group != NONE {
-                let start = group as usize * self.stride;
-                let words = &self.groups[start..start + self.stride];
-                let (cell, next) = split(words[0]);
-                record.clear();
-                record.extend_from_slice(&[0, person.unit, u64::from(person.partition) << super::shape::CELL_BITS | u64::from(cell)]);
-                record.extend_from_slice(&words[1..]);
-                record.extend_from_slice(text);
-                for bins in self.bins[group as usize * width..].iter_mut().take(width) {
-                    bins.compact();
-                    record.push(bins.entries().len() as u64);
-                    record.extend_from_slice(bins.entries());
-                }
-                record[0] = record.len() as u64 - 1;
-                write(&record)?;
-                group = next;
-            }
-        }
-        Ok(())
+            record[0] = record.len() as u64 - 1;
+            write(&record)
+        })
     }
 
-    /// Adds what everybody, or everybody but one unit, contributes.
-    pub(crate) fn total(&mut self, totals: &mut Totals, but: impl Fn(u64, &[u64]) -> bool) {
-        for place in 0..self.persons.len() {
-            let person = self.persons[place];
-            if but(person.unit, text_of(&self.texts, person.text)) {
-                continue;
-            }
-            let mut group = person.head;
-            while group != NONE {
-                let start = group as usize * self.stride;
-                let (cell, next) = split(self.groups[start]);
-                let sums = &self.groups[start + 1..start + self.stride];
-                for (output, contribution) in totals.outputs.iter_mut().zip(&self.shape.outputs) {
-                    if let Some(total) = output.get_mut(cell as usize)
-                        && !matches!(contribution, Contribution::Histogram { .. })
-                    {
-                        *total = total.saturating_add(contribution.of(sums));
-                    }
-                }
-                if !self.shape.bin_lanes.is_empty() {
-                    self.total_bins(person, group, cell, totals);
-                }
-                group = next;
-            }
-        }
-    }
-
-    fn total_bins(&mut self, person: Person, group: u32, cell: u32, totals: &mut Totals) {
+    /// Adds what everybody contributes.
+    pub(crate) fn total(&mut self, totals: &mut Totals) {
         let shape = SharedShape::clone(&self.shape);
-        for (output, contribution) in totals.outputs.iter_mut().zip(&shape.outputs) {
-            let Contribution::Histogram { lane, bins_log2, most } = *contribution else { continue };
-            let width = (2usize << bins_log2) - 1;
-            let Some(nodes) = output.get_mut(cell as usize * width..(cell as usize + 1) * width) else { continue };
-            let mut bins = std::mem::take(&mut self.bins[group as usize * shape.bin_lanes.len() + lane]);
-            bins.choose(
-                most,
-                cell,
-                || self.key_of(person),
-                |bin, count| {
-                    // From the leaf to the root.
-                    let mut node = Some((1usize << bins_log2) - 1 + usize::from(bin));
-                    while let Some(at) = node {
-                        if let Some(total) = nodes.get_mut(at) {
-                            *total = total.saturating_add(i128::from(count));
-                        }
-                        node = at.checked_sub(1).map(|at| at / 2);
-                    }
-                },
-            );
-            // Two outputs may read one lane.
-            self.bins[group as usize * shape.bin_lanes.len() + lane] = bins;
+        if shape.bin_lanes.is_empty() {
+            // Whose a group is makes no difference.
+            let Self { stride, cells_at, sums_at, sum_words, .. } = *self;
+            for blocks in self.blocks.chunks(TOTALLED * stride) {
+                totals.add_all(&shape, Groups { blocks, stride, cells_at, sums_at, sum_words });
+            }
+            return;
         }
+        let Ok(()) = self.each_group(|table, person, group| {
+            let cell = table.cell(group);
+            totals.add(&shape, cell, table.sums_of(group));
+            // Outside of the table meanwhile, as the key of the person is made from it.
+            let mut bins: Vec<Bins> = table.bins_of(group).iter_mut().map(std::mem::take).collect();
+            let (unit, partition) = table.who(person);
+            let key = || shape.person_key(table.kind, unit, table.text(person), partition);
+            totals.add_bins(&shape, table.cell(group), &mut bins, key);
+            table.bins_of(group).iter_mut().zip(bins).for_each(|(place, bins)| *place = bins);
+            Ok::<_, Infallible>(())
+        });
     }
 
-    /// The place of a person, new or not.
+    /// The first block of a person, new or not.
     #[inline]
-    fn person(&mut self, unit: u64, partition: u32, text: &[u64]) -> u32 {
+    pub(crate) fn person(&mut self, unit: u64, partition: u32, text: &[u64]) -> u32 {
         let mask = self.slots.len() - 1;
         let mut slot = place_in(self.hasher.person(unit, partition), mask);
         loop {
@@ -282,8 +226,9 @@ impl Table {
             if entry == 0 {
                 return self.new_person(slot, unit, partition, text);
             }
-            let person = &self.persons[entry as usize - 1];
-            if person.unit == unit && person.partition == partition && (text.is_empty() || text_of(&self.texts, person.text) == text) {
+            let at = (entry - 1) as usize * self.stride;
+            let head = &self.blocks[at..at + HEAD];
+            if head[0] == unit && low(head[1]) == partition && (text.is_empty() || self.text(entry - 1) == text) {
                 return entry - 1;
             }
             slot = (slot + 1) & mask;
@@ -293,116 +238,214 @@ impl Table {
     #[cold]
     fn grow(&mut self) {
         let size = self.slots.len() * 2;
-        self.slots = vec![0; size];
-        for (person, number) in self.persons.iter().zip(1..) {
-            let mut slot = place_in(self.hasher.person(person.unit, person.partition), size - 1);
-            while self.slots[slot] != 0 {
+        let mut slots = vec![0; size];
+        for block in (0..self.len_blocks()).filter(|block| self.is_first(*block)) {
+            let (unit, partition) = self.who(block);
+            let mut slot = place_in(self.hasher.person(unit, partition), size - 1);
+            while slots[slot] != 0 {
                 slot = (slot + 1) & (size - 1);
             }
-            self.slots[slot] = number;
+            slots[slot] = block + 1;
         }
+        self.slots = slots;
     }
 
     fn new_person(&mut self, slot: usize, unit: u64, partition: u32, text: &[u64]) -> u32 {
-        let number = u32::try_from(self.persons.len()).unwrap_or(NONE);
         let at = if text.is_empty() { NONE } else { u32::try_from(self.texts.len()).unwrap_or(NONE) };
         self.texts.extend_from_slice(text);
-        self.persons.push(Person { unit, partition, head: NONE, groups: 0, beyond: NONE, text: at });
-        self.slots[slot] = number + 1;
-        if self.persons.len() * 2 > self.slots.len() {
+        let block = self.new_block(unit, join(partition, NONE), at);
+        self.slots[slot] = block + 1;
+        self.persons += 1;
+        if self.persons * SLOTS_PER_PERSON > self.slots.len() {
             self.grow();
         }
-        number
+        block
+    }
+
+    fn new_block(&mut self, first: u64, second: u64, text: u32) -> u32 {
+        // There are no 2^32 blocks: they would take 160 GB in each of the parts.
+        let block = u32::try_from(self.blocks.len() / self.stride).unwrap_or(NONE - 1);
+        if self.blocks.capacity() - self.blocks.len() < self.stride {
+            self.blocks.reserve_exact((self.blocks.len() / 2).max(16 * self.stride));
+        }
+        let end = self.blocks.len() + self.stride;
+        self.blocks.extend_from_slice(&[first, second]);
+        if !self.simple {
+            self.blocks.push(join(NONE, text));
+        }
+        self.blocks.resize(end - self.stride + self.sums_at, u64::MAX);
+        self.blocks.resize(end, 0);
+        self.bins.resize(self.bins.len() + self.places * self.shape.bin_lanes.len(), Bins::default());
+        block
     }
 
     /// The group of a person in a cell; `None` when it does not belong to those that are kept.
-    #[inline]
-    fn group(&mut self, person: u32, cell: u32) -> Option<u32> {
-        let mut group = self.persons[person as usize].head;
-        while group != NONE {
-            let (found, next) = split(self.groups[group as usize * self.stride]);
-            if found == cell {
-                return Some(group);
-            }
-            group = next;
+    fn group(&mut self, person: u32, cell: u32) -> Option<Group> {
+        match self.find(person, cell) {
+            Some(place) => Some(Group { block: person, place }),
+            None => self.seek(person, cell),
         }
-        self.new_group(person, cell)
     }
 
-    fn new_group(&mut self, person: u32, cell: u32) -> Option<u32> {
-        let known = &mut self.persons[person as usize];
-        if known.groups >= self.shape.max_groups {
+    /// The place of a cell in a block.
+    #[inline]
+    fn find(&self, block: u32, cell: u32) -> Option<usize> {
+        match self.places {
+            4 => place_of::<4>(self.cells(block), cell),
+            3 => place_of::<3>(self.cells(block), cell),
+            2 => place_of::<2>(self.cells(block), cell),
+            _ => place_of::<1>(self.cells(block), cell),
+        }
+    }
+
+    /// A group that is not in a person's first block.
+    fn seek(&mut self, person: u32, cell: u32) -> Option<Group> {
+        let most = self.shape.max_groups as usize;
+        let (mut block, mut groups) = (person, 0);
+        loop {
+            if let Some(place) = self.find(block, NONE) {
+                if groups + place < most {
+                    let group = Group { block, place };
+                    self.set_cell(group, cell);
+                    return Some(group);
+                }
+                return self.replace(person, cell);
+            }
+            groups += self.places;
+            let next = self.next(block);
+            if next == NONE {
+                break;
+            }
+            block = next;
+            if let Some(place) = self.find(block, cell) {
+                return Some(Group { block, place });
+            }
+        }
+        if groups >= most {
             return self.replace(person, cell);
         }
-        let group = u32::try_from(self.groups.len() / self.stride).ok()?;
-        self.groups.push(join(cell, known.head));
-        self.groups.resize(self.groups.len() + self.stride - 1, 0);
-        self.bins.resize(self.bins.len() + self.shape.bin_lanes.len(), Bins::default());
-        known.head = group;
-        known.groups += 1;
+        let group = Group { block: self.new_block(0, CHAINED, NONE), place: 0 };
+        let at = block as usize * self.stride + LINKS;
+        self.blocks[at] = join(group.block, high(self.blocks[at]));
+        self.set_cell(group, cell);
         Some(group)
     }
 
     /// Puts a cell in the place of the group with the greatest number, should its own be smaller.
-    fn replace(&mut self, person: u32, cell: u32) -> Option<u32> {
-        let known = self.persons[person as usize];
-        if known.beyond == NONE {
-            let key = self.key_of(known);
-            let beyond = u32::try_from(self.beyond.len()).ok()?;
-            let (greatest, group) = self.greatest(known, key);
-            self.beyond.push(Beyond { key, greatest, group });
-            self.persons[person as usize].beyond = beyond;
-            return self.replace_in(beyond, known, cell);
+    fn replace(&mut self, person: u32, cell: u32) -> Option<Group> {
+        let at = person as usize * self.stride + 1;
+        let mut beyond = high(self.blocks[at]);
+        if beyond == NONE {
+            beyond = self.go_beyond(person)?;
+            self.blocks[at] = join(low(self.blocks[at]), beyond);
         }
-        self.replace_in(known.beyond, known, cell)
-    }
-
-    #[inline]
-    fn replace_in(&mut self, beyond: u32, person: Person, cell: u32) -> Option<u32> {
-        let Beyond { key, greatest, group } = self.beyond[beyond as usize];
-        if self.shape.rank(key, cell) >= greatest {
-            return None;
+        let number = self.beyonds.replace(beyond, cell, &self.shape)?;
+        let mut block = person;
+        for _ in 0..number / self.places {
+            block = self.next(block);
         }
-        let start = group as usize * self.stride;
-        let (_, next) = split(self.groups[start]);
-        self.groups[start] = join(cell, next);
-        self.groups[start + 1..start + self.stride].fill(0);
-        let width = self.shape.bin_lanes.len();
-        self.bins[group as usize * width..].iter_mut().take(width).for_each(Bins::clear);
-        let (greatest, other) = self.greatest(person, key);
-        self.beyond[beyond as usize] = Beyond { key, greatest, group: other };
+        let group = Group { block, place: number % self.places };
+        self.set_cell(group, cell);
+        self.sums_of(group).fill(0);
+        self.bins_of(group).iter_mut().for_each(Bins::clear);
         Some(group)
     }
 
-    /// The group of a person that has the greatest pseudo-random number.
-    fn greatest(&self, person: Person, key: Key) -> ((u64, u64), u32) {
-        let mut greatest = ((0, 0), person.head);
-        let mut group = person.head;
-        while group != NONE {
-            let (cell, next) = split(self.groups[group as usize * self.stride]);
-            greatest = greatest.max((self.shape.rank(key, cell), group));
-            group = next;
-        }
-        greatest
+    /// A person has as many groups as may be and a row of another one.
+    fn go_beyond(&mut self, person: u32) -> Option<u32> {
+        let (unit, partition) = self.who(person);
+        let key = self.shape.person_key(self.kind, unit, self.text(person), partition);
+        // Apart for a moment, as the cells stand in the table.
+        let mut beyonds = std::mem::take(&mut self.beyonds);
+        let (table, places, most) = (&*self, self.places, self.shape.max_groups as usize);
+        let blocks = std::iter::successors(Some(person), |block| Some(table.next(*block)).filter(|next| *next != NONE));
+        let cells = blocks.flat_map(|block| (0..places).map(move |place| table.cell(Group { block, place }))).take(most);
+        let number = beyonds.add(key, cells, &self.shape);
+        self.beyonds = beyonds;
+        number
     }
 
-    /// The key of a person's choice, from the text of the full id.
-    fn key_of(&mut self, person: Person) -> Key {
-        let mut message = std::mem::take(&mut self.scratch);
-        let mut id = Vec::new();
-        match self.kind {
-            UnitKind::Text => {
-                let text = text_of(&self.texts, person.text);
-                id.extend(text.iter().skip(1).flat_map(|word| word.to_le_bytes()));
-                id.truncate(text.first().map_or(0, |bytes| usize::try_from(*bytes).unwrap_or(0)));
-            }
-            UnitKind::Signed => drop(write!(id, "{}", person.unit.cast_signed())),
-            UnitKind::Unsigned => drop(write!(id, "{}", person.unit)),
+    /// Unit and partition of a person.
+    #[inline]
+    fn who(&self, person: u32) -> (u64, u32) {
+        let at = person as usize * self.stride;
+        (self.blocks[at], low(self.blocks[at + 1]))
+    }
+
+    /// The text of a person, empty for integers.
+    fn text(&self, person: u32) -> &[u64] {
+        if self.simple {
+            return &[];
         }
-        let period = self.shape.partitions.get(person.partition as usize).copied().unwrap_or(commun_domain::calendar::Period(0));
-        let key = self.shape.key.of_person(period, &id, &mut message);
-        self.scratch = message;
-        key
+        text_of(&self.texts, high(self.blocks[person as usize * self.stride + LINKS]))
+    }
+
+    /// How many blocks there are.
+    fn len_blocks(&self) -> u32 {
+        u32::try_from(self.blocks.len() / self.stride).unwrap_or(NONE)
+    }
+
+    /// Whether a block is the first of a person.
+    #[inline]
+    fn is_first(&self, block: u32) -> bool {
+        self.blocks[block as usize * self.stride + 1] != CHAINED
+    }
+
+    /// Calls `take` with every group and the first block of its person.
+    fn each_group<E>(&mut self, mut take: impl FnMut(&mut Self, u32, Group) -> Result<(), E>) -> Result<(), E> {
+        for person in 0..self.len_blocks() {
+            let mut block = if self.is_first(person) { person } else { NONE };
+            while block != NONE {
+                for place in 0..self.places {
+                    let group = Group { block, place };
+                    if self.cell(group) == NONE {
+                        break;
+                    }
+                    take(self, person, group)?;
+                }
+                block = self.next(block);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn cells(&self, block: u32) -> &[u64] {
+        let at = block as usize * self.stride;
+        &self.blocks[at + self.cells_at..at + self.sums_at]
+    }
+
+    #[inline]
+    fn cell(&self, group: Group) -> u32 {
+        half(self.cells(group.block), group.place)
+    }
+
+    fn set_cell(&mut self, group: Group, cell: u32) {
+        let at = group.block as usize * self.stride + self.cells_at;
+        set_half(&mut self.blocks[at..], group.place, cell);
+    }
+
+    /// The next block of a person.
+    #[inline]
+    fn next(&self, block: u32) -> u32 {
+        if self.simple { NONE } else { low(self.blocks[block as usize * self.stride + LINKS]) }
+    }
+
+    #[inline]
+    fn sums_at(&self, group: Group) -> usize {
+        group.block as usize * self.stride + self.sums_at + group.place * self.sum_words
+    }
+
+    #[inline]
+    fn sums_of(&mut self, group: Group) -> &mut [u64] {
+        let at = self.sums_at(group);
+        &mut self.blocks[at..at + self.sum_words]
+    }
+
+    fn bins_of(&mut self, group: Group) -> &mut [Bins] {
+        let width = self.shape.bin_lanes.len();
+        let at = (group.block as usize * self.places + group.place) * width;
+        &mut self.bins[at..at + width]
     }
 }
 
@@ -410,30 +453,6 @@ impl Table {
 #[inline]
 fn place_in(hash: u64, mask: usize) -> usize {
     usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0) & mask
-}
-
-#[inline]
-fn join(cell: u32, next: u32) -> u64 {
-    u64::from(next) << 32 | u64::from(cell)
-}
-
-#[inline]
-fn split(word: u64) -> (u32, u32) {
-    (u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0), u32::try_from(word >> 32).unwrap_or(0))
-}
-
-#[inline]
-fn add_wide(words: &mut [u64], at: usize, value: i128) {
-    // Counts of rows and bounds of values keep it within 128 bits.
-    let sum = super::shape::wide(words, at).wrapping_add(value).cast_unsigned();
-    words[at] = u64::try_from(sum & u128::from(u64::MAX)).unwrap_or(0);
-    words[at + 1] = u64::try_from(sum >> 64).unwrap_or(0);
-}
-
-/// Words of a text with its length, which is its first word.
-#[inline]
-pub(crate) fn text_words(text: &[u64]) -> usize {
-    1 + usize::try_from(text[0]).unwrap_or(0).div_ceil(8)
 }
 
 #[inline]

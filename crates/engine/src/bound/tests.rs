@@ -40,6 +40,36 @@ fn random_plans_give_the_integers_of_the_plain_interpreter() {
 }
 
 #[test]
+fn the_usual_sums_are_those_of_the_plain_interpreter_for_every_number_of_groups() {
+    let mut bounded = 0;
+    for seed in 0..240 {
+        let dice = &mut Dice::new(9_000 + seed);
+        let mut case = Case::random(dice, 700, 40);
+        case.plan.max_groups_per_person = dice.of(&[1, 2, 3, 4, 5, 6, 9]);
+        let linf = dice.of(&[1, 3, 50]);
+        let mut sum = case.plan.outputs[0].clone();
+        sum.condition = None;
+        sum.aggregate = Aggregate::Sum { measured: crate::testing::km(), max_rows_per_person: linf };
+        let count = Aggregate::CountRows { max_rows_per_person: linf };
+        case.plan.outputs = vec![commun_domain::plan::Output { aggregate: count, ..sum.clone() }];
+        if dice.one_in(2) {
+            case.plan.outputs.push(sum);
+        }
+        let kind = dice.of(&KINDS);
+        let expected = case.answer();
+        bounded += u32::from(case.groups().values().any(|groups| groups.len() > case.plan.max_groups_per_person as usize));
+        for bytes in [None, Some(20_000)] {
+            let ran = case.radix(Way { batch_rows: 1 + dice.below(300), threads: 2, bytes, ..Way::plain(kind) });
+            assert!(ran.outputs == expected, "seed {seed}, {bytes:?}: {:?}", case.plan);
+        }
+        sort(&mut case.rows, kind);
+        let found = case.sorted(&cut(&case.rows, dice), kind, 1 + dice.below(300));
+        assert!(found.is_ok_and(|found| found == expected), "seed {seed}, sorted: {:?}", case.plan);
+    }
+    assert!(bounded > 80, "{bounded}");
+}
+
+#[test]
 fn a_person_is_the_same_whether_ids_are_integers_or_text() {
     for seed in 0..40 {
         let case = Case::random(&mut Dice::new(seed), 200, 5);

@@ -29,7 +29,11 @@ pub struct TableReport {
     pub name: String,
     /// What keeps a query from being answered, each with a hint.
     pub faults: Vec<String>,
-    /// All rows.
+    /// Ids of the list of objections, if there is one.
+    pub objections: Option<u64>,
+    /// Rows of those who objected, which no other number here counts.
+    pub left_out: u64,
+    /// All other rows.
     pub rows: u64,
     /// Rows of each partition of the contract.
     pub rows_by_partition: BTreeMap<String, u64>,
@@ -77,6 +81,8 @@ impl TableReport {
         Self {
             name: name.to_owned(),
             faults: Vec::new(),
+            objections: None,
+            left_out: 0,
             rows: 0,
             rows_by_partition: BTreeMap::new(),
             null_units: 0,
@@ -92,6 +98,23 @@ impl TableReport {
     fn partitions_above(&self) -> impl Iterator<Item = (&String, &u64)> {
         self.rows_by_partition.iter().filter(|(_, rows)| **rows > self.max_rows)
     }
+
+    /// What makes every row fall out, though each could be read.
+    fn emptied(&self) -> Vec<String> {
+        if self.rows == 0 {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        if self.persons == 0 {
+            found.push("no row has a unit and a partition of the contract: every query would pass over every row".to_owned());
+        }
+        let rest = self.columns.iter().skip(2);
+        found.extend(
+            rest.filter(|column| column.nulls < self.rows && column.unknown + column.unreadable >= self.rows - column.nulls)
+                .map(|column| format!("column {}: no value is one of the contract's; convert it in the binding's SQL", column.name)),
+        );
+        found
+    }
 }
 
 impl ColumnReport {
@@ -103,9 +126,11 @@ impl ColumnReport {
 }
 
 impl CheckReport {
-    /// Whether queries can be answered: no faults. Rows that are passed over or clamped do not count as faults.
+    /// Whether queries can be answered: no faults. Rows that are passed over or clamped do not count as faults, unless all are.
     pub fn usable(&self) -> bool {
-        self.tables.iter().all(|table| table.faults.is_empty() && table.partitions_above().next().is_none())
+        let usable =
+            |table: &TableReport| table.faults.is_empty() && table.partitions_above().next().is_none() && table.emptied().is_empty();
+        self.tables.iter().all(usable)
     }
 }
 
@@ -123,8 +148,18 @@ impl fmt::Display for CheckReport {
 impl fmt::Display for TableReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "table {}: {} rows, {} persons (counted once per partition)", self.name, self.rows, self.persons)?;
-        for fault in &self.faults {
+        for fault in self.faults.iter().chain(&self.emptied()) {
             writeln!(f, "  FAULT {fault}")?;
+        }
+        if let Some(ids) = self.objections {
+            writeln!(
+                f,
+                "  objections: {ids} unit(s) listed; {} row(s) of theirs are left out, and counted nowhere else here",
+                self.left_out
+            )?;
+        }
+        if self.rows == 0 && self.faults.is_empty() {
+            writeln!(f, "  WARNING there are no rows: every answer would be noise alone")?;
         }
         for (partition, rows) in self.partitions_above() {
             writeln!(f, "  FAULT partition {partition} has {rows} rows, the contract allows {}: ask for a new version", self.max_rows)?;

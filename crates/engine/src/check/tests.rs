@@ -71,3 +71,44 @@ async fn a_missing_file_is_said_with_its_path() {
     let error = check(&binding("csv", "absent.csv", DIRECT), folder.path(), &contract()).await.unwrap_err();
     assert!(error.to_string().contains("absent.csv"), "{error}");
 }
+
+#[tokio::test]
+async fn rows_of_objectors_are_in_no_figure_of_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = vec![Row::new("p", "2011-01", "A", "1", "true"); 2];
+    rows.extend((0..7).map(|_| Row::new("objector", "2011-02", "X", "far", "perhaps")));
+    std::fs::write(folder.path().join("raw.csv"), csv(&rows)).unwrap();
+    let mut contract = contract();
+    contract.tables[0].max_rows = 2;
+    let mut binding = binding("csv", "raw.csv", DIRECT);
+    let list =
+        crate::binding::Objections { format: crate::binding::ListFormat::Lines, path: "list.txt".into(), column: None, delimiter: None };
+    binding.objections = Some(list);
+    std::fs::write(folder.path().join("list.txt"), "objector\nnobody\n").unwrap();
+    let report = check(&binding, folder.path(), &contract).await.unwrap();
+    let (table, text) = (&report.tables[0], report.to_string());
+    assert_eq!((table.rows, table.persons, table.left_out, table.objections), (2, 1, 7, Some(2)));
+    assert!(report.usable() && table.columns.iter().all(|column| column.unknown + column.unreadable == 0), "{text}");
+    assert!(text.contains("objections: 2 unit(s) listed; 7 row(s) of theirs are left out"), "{text}");
+
+    std::fs::remove_file(folder.path().join("list.txt")).unwrap();
+    let report = check(&binding, folder.path(), &contract).await.unwrap();
+    assert!(!report.usable() && report.to_string().contains("list.txt"), "{report}");
+}
+
+#[tokio::test]
+async fn it_is_a_fault_when_every_row_falls_out() {
+    for (row, part) in [
+        (Row::new("p", "January", "A", "1", "true"), "no row has a unit and a partition of the contract"),
+        (Row::new("", "2011-01", "A", "1", "true"), "no row has a unit and a partition of the contract"),
+        (Row::new("p", "2011-01", "Antwerp", "1", "true"), "column home: no value is one of the contract's"),
+        (Row::new("p", "2011-01", "A", "far", "true"), "column km: no value is one of the contract's"),
+    ] {
+        let report = report(&[row.clone(), row], DIRECT).await;
+        let text = report.to_string();
+        assert!(!report.usable() && text.contains(part) && text.contains("cannot be answered"), "{text}");
+    }
+    let empty = report(&[Row::new("p", "2011-01", "", "", "")], DIRECT).await;
+    assert!(empty.usable(), "a column without values may be as it is: {empty}");
+    assert!(report(&[], DIRECT).await.to_string().contains("WARNING there are no rows"));
+}

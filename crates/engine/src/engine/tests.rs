@@ -53,7 +53,7 @@ fn binding(format: &str, sorted: bool, condition: &str) -> Binding {
 /// The outputs, and how often the data were read.
 async fn run(case: &Case, binding: Binding, folder: &Path, options: EngineOptions) -> (Vec<Vec<i128>>, u32) {
     let engine = DataFusionEngine::new(binding, folder).with_options(options);
-    let (cells, passes) = engine.run(&case.plan, &case.query, &case.contract).await.unwrap();
+    let (cells, passes, _) = engine.run(&case.plan, &case.query, &case.contract).await.unwrap();
     (cells.outputs, passes)
 }
 

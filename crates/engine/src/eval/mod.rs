@@ -27,12 +27,22 @@ pub(crate) struct Ints {
 
 impl Ints {
     pub(crate) fn new(numbers: Vec<i64>, valid: Option<BooleanBuffer>) -> Self {
-        Self { numbers: Numbers::Many(numbers.into()), valid: valid.filter(|valid| valid.count_set_bits() < valid.len()) }
+        Self::of_buffer(numbers.into(), valid)
+    }
+
+    /// The same without a copy.
+    pub(crate) fn of_buffer(numbers: ScalarBuffer<i64>, valid: Option<BooleanBuffer>) -> Self {
+        Self { numbers: Numbers::Many(numbers), valid: valid.filter(|valid| valid.count_set_bits() < valid.len()) }
     }
 
     /// The same for every row.
     pub(crate) fn constant(number: i64) -> Self {
         Self { numbers: Numbers::One(number), valid: None }
+    }
+
+    /// The same for the rows that are valid.
+    pub(crate) fn constant_where(number: i64, valid: BooleanBuffer) -> Self {
+        Self { numbers: Numbers::One(number), valid: Some(valid).filter(|valid| valid.count_set_bits() < valid.len()) }
     }
 
     pub(crate) fn null(rows: usize) -> Self {
@@ -67,6 +77,22 @@ impl Ints {
     #[inline]
     pub(crate) fn get(&self, row: usize) -> Option<i64> {
         self.valid.as_ref().is_none_or(|valid| valid.value(row)).then(|| self.number(row))
+    }
+
+    /// The number of all rows, whether or not they are NULL, if it is known to be one.
+    pub(crate) fn one(&self) -> Option<i64> {
+        match &self.numbers {
+            Numbers::One(number) => Some(*number),
+            Numbers::Many(_) => None,
+        }
+    }
+
+    /// Changes each item of a list by the number of its row, whether or not it is NULL.
+    pub(crate) fn each_with<T>(&self, items: &mut [T], mut f: impl FnMut(&mut T, i64)) {
+        match &self.numbers {
+            Numbers::One(number) => items.iter_mut().for_each(|item| f(item, *number)),
+            Numbers::Many(numbers) => items.iter_mut().zip(numbers.iter()).for_each(|(item, number)| f(item, *number)),
+        }
     }
 
     /// A total function of each number.
@@ -114,6 +140,16 @@ impl Ints {
         let valid = both(self.valid.as_ref(), Some(holds));
         Self { numbers: self.numbers, valid }
     }
+}
+
+/// Numbers within bounds; the same ones if they are.
+pub(crate) fn within(numbers: &ScalarBuffer<i64>, lo: i64, hi: i64) -> ScalarBuffer<i64> {
+    // Without an early end, so that it is done many at a time.
+    let (least, greatest) = numbers.iter().fold((i64::MAX, i64::MIN), |(least, greatest), n| (least.min(*n), greatest.max(*n)));
+    if lo <= least && greatest <= hi {
+        return numbers.clone();
+    }
+    numbers.iter().map(|number| (*number).min(hi).max(lo)).collect::<Vec<_>>().into()
 }
 
 /// Rows in both; `None` is all rows.

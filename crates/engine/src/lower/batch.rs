@@ -3,53 +3,89 @@
 use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
 use commun_domain::plan::Measured;
+use commun_domain::plan::relation::Computed;
 
+use super::columns::Columns;
+use super::relation::{Leaf, Step};
 use super::{Counted, Lowering, Slot};
-use crate::bound::{CELL_BITS, Flag, HEAD_WORDS, PLACE_FLAGS, Rows};
+use crate::bound::{CELL_BITS, Flag, Kept, PARTITION_BITS, Rows};
 use crate::eval::{Batch, Ints, both};
-use crate::read::{Texts, UnitKind, Units, ints};
+use crate::objections::Objectors;
+use crate::read::{UnitKind, Units, ints, open_texts, plain_codes, plain_integers};
 
 const UNIT: usize = 0;
 const PARTITION: usize = 1;
 
-impl Lowering {
-    /// Evaluates everything. The batch has the columns `needed`.
-    pub(crate) fn rows(&self, batch: &RecordBatch, kind: UnitKind) -> Rows {
+const PARTITION_MASK: u64 = (1 << PARTITION_BITS) - 1;
+
+/// Rows of a relation in columns.
+pub(crate) struct Sourced<'a> {
+    pub(crate) rows: usize,
+    pub(crate) units: Units,
+    /// Places among the plan's partitions.
+    pub(crate) partitions: Ints,
+    /// Rows that are there at all; `None` is all.
+    pub(crate) kept: Option<BooleanBuffer>,
+    pub(crate) columns: Columns<'a>,
+}
+
+impl Leaf {
+    /// Reads a batch that has the columns `needed`. Rows of objectors are left out first.
+    pub(crate) fn read<'a>(&'a self, batch: &'a RecordBatch, kind: UnitKind, objectors: &Objectors) -> Sourced<'a> {
         let rows = batch.num_rows();
         let units = Units::read(batch.column(UNIT), kind);
-        let columns: Vec<Ints> =
-            self.needed.iter().zip(batch.columns()).skip(1).map(|(needed, array)| ints(array, &needed.reading)).collect();
-        let texts = self.naming.as_ref().map(|naming| Texts::read(batch.column(naming.column)));
-        let named = |name: &str| self.needed[1..].iter().position(|needed| needed.name == name).map(|place| columns[place].clone());
-        let batch = Batch { rows, columns: &named };
+        let partitions = ints(batch.column(PARTITION), &self.needed[PARTITION].reading);
+        let mut columns = Columns::of_table(&self.needed, batch.columns());
+        let others = both(objectors.others(&units, rows).as_ref(), units.known().as_ref());
+        let mut kept = both(others.as_ref(), partitions.valid());
+        for Step { filter, columns: computed } in &self.steps {
+            let find = |name: &str| columns.find(name);
+            let batch = Batch { rows, columns: &find };
+            if let Some(filter) = filter {
+                kept = both(kept.as_ref(), Some(&batch.condition(filter).yes));
+            }
+            let next = computed.iter().map(|Computed { name, value }| (name.clone(), batch.value(value))).collect();
+            columns = Columns::Computed(next);
+        }
+        Sourced { rows, units, partitions, kept, columns }
+    }
+}
 
-        let partitions = &columns[PARTITION - 1];
-        let mut kept = both(units.known().as_ref(), partitions.valid());
+impl Lowering {
+    /// Evaluates everything that is asked of the relation's rows.
+    pub(crate) fn rows(&self, sourced: Sourced<'_>) -> Rows {
+        let Sourced { rows, units, partitions, mut kept, columns } = sourced;
+        let find = |name: &str| columns.find(name);
+        let batch = Batch { rows, columns: &find };
         if let Some(filter) = &self.filter {
             kept = both(kept.as_ref(), Some(&batch.condition(filter).yes));
         }
         let mut places = vec![0u64; rows];
         for key in &self.keys {
             let on_grid = match &key.value {
-                Some(value) => key.extend(&mut places, &batch.value(value)),
-                None => key.extend(&mut places, partitions),
+                None => key.extend(&mut places, &partitions),
+                Some(value) => match columns.plain(value, plain_codes).filter(|_| key.is_code()) {
+                    Some((codes, texts)) => key.extend_codes(&mut places, codes, texts),
+                    None => key.extend(&mut places, &batch.value(value)),
+                },
             };
-            kept = both(kept.as_ref(), Some(&on_grid));
+            kept = both(kept.as_ref(), on_grid.as_ref());
         }
-        let mut kept: Vec<u32> = match kept {
-            Some(kept) => kept.set_indices_u32().collect(),
-            None => (0..u32::try_from(rows).unwrap_or(u32::MAX)).collect(),
-        };
-        if let Some((naming, texts)) = self.naming.as_ref().zip(texts.as_ref()) {
-            naming.place(&mut kept, &mut places, texts, partitions);
+        let mut kept = Kept::new(kept.as_ref(), rows);
+        if let Some(naming) = &self.naming {
+            kept = naming.place(&kept, &mut places, columns.plain(&naming.column, open_texts).as_ref(), &partitions);
         }
-        for (row, place) in places.iter_mut().enumerate() {
-            // NULL has the number 0 too.
-            *place |= u64::try_from(partitions.number(row)).unwrap_or(0) << CELL_BITS;
+        if partitions.one() != Some(0) {
+            // Of NULL, whose row is not kept, any bits do.
+            partitions.each_with(&mut places, |place, partition| *place |= (partition.cast_unsigned() & PARTITION_MASK) << CELL_BITS);
         }
 
         let conditions: Vec<BooleanBuffer> = self.conditions.iter().map(|condition| batch.condition(condition).yes).collect();
-        let measured: Vec<Ints> = self.measured.iter().map(|measured| value_of(&batch, measured)).collect();
+        let measured = |measured: &Measured| match columns.plain(&measured.value, plain_integers) {
+            Some((integers, lo, hi)) => Values::Plain { integers, lo, hi },
+            None => Values::Read(batch.value(&measured.value)),
+        };
+        let measured: Vec<Values<'_>> = self.measured.iter().map(measured).collect();
         let counts = |counted: &Counted| {
             let condition = counted.condition.map(|place| &conditions[place]);
             both(condition, counted.measured.and_then(|place| measured[place].valid()))
@@ -58,13 +94,19 @@ impl Lowering {
         Rows { kept, units, words }
     }
 
-    /// Places with flags, more flags, slots.
-    fn words(&self, places: Vec<u64>, rows: usize, measured: &[Ints], counts: impl Fn(&Counted) -> Option<BooleanBuffer>) -> Vec<Vec<u64>> {
+    /// Places with flags and narrow values, more flags, values.
+    fn words(
+        &self,
+        places: Vec<u64>,
+        rows: usize,
+        measured: &[Values<'_>],
+        counts: impl Fn(&Counted) -> Option<BooleanBuffer>,
+    ) -> Vec<Vec<u64>> {
         let mut words = vec![places];
-        words.resize(1 + self.flags.len().saturating_sub(PLACE_FLAGS).div_ceil(64), vec![0; rows]);
+        // The unit, which comes first in a row, is no column here.
+        words.resize(self.row_words - 1, vec![0; rows]);
         for (number, counted) in self.flags.iter().enumerate() {
             let Flag::Bit { word, shift } = Flag::at(number) else { continue };
-            // The unit, which comes first in a row, is no column here.
             let column = &mut words[word - 1];
             match counts(counted) {
                 None => column.iter_mut().for_each(|word| *word |= 1 << shift),
@@ -75,42 +117,76 @@ impl Lowering {
                 }
             }
         }
-        debug_assert_eq!(words.len() + 1, HEAD_WORDS + self.flags.len().saturating_sub(PLACE_FLAGS).div_ceil(64));
-        for (counted, slot) in &self.slots {
+        for (counted, slot, field) in &self.slots {
             let Some(place) = counted.measured else { continue };
-            let (values, of) = (&measured[place], &self.measured[place]);
-            let word = |row: usize| match slot {
-                Slot::Value => values.number(row).cast_unsigned(),
-                Slot::Bin { bins_log2 } => bin(values.number(row), of, *bins_log2),
-            };
-            words.push(match counts(counted) {
-                None => (0..rows).map(word).collect(),
-                Some(counts) => {
-                    let mut column = vec![0; rows];
-                    for row in counts.set_indices() {
-                        column[row] = word(row);
-                    }
-                    column
+            let (values, of, column) = (&measured[place], &self.measured[place], &mut words[field.word - 1]);
+            let (lo, hi) = (of.lo, of.hi);
+            match (counts(counted), slot) {
+                (None, Slot::Value) => values.each_with(column, |word, value| *word |= field.bits(value.min(hi).max(lo))),
+                (None, Slot::Bin { bins_log2 }) => {
+                    values.each_with(column, |word, value| *word |= field.bits(bin(value.min(hi).max(lo), of, *bins_log2)));
                 }
-            });
+                (Some(counts), slot) => {
+                    for (row, word) in column.iter_mut().enumerate() {
+                        let value = values.number(row).min(hi).max(lo);
+                        *word |= field.bits(match slot {
+                            _ if !counts.value(row) => 0,
+                            Slot::Value => value,
+                            Slot::Bin { bins_log2 } => bin(value, of, *bins_log2),
+                        });
+                    }
+                }
+            }
         }
         words
     }
 }
 
-fn value_of(batch: &Batch<'_>, measured: &Measured) -> Ints {
-    let (lo, hi) = (measured.lo, measured.hi);
-    batch.value(&measured.value).map(|number| number.min(hi).max(lo))
+/// Values of a batch that are added up, before the bounds of the output.
+enum Values<'a> {
+    /// A column as it is, none of it NULL, before the bounds of the data contract.
+    Plain {
+        integers: &'a [i64],
+        lo: i64,
+        hi: i64,
+    },
+    Read(Ints),
+}
+
+impl Values<'_> {
+    fn valid(&self) -> Option<&BooleanBuffer> {
+        match self {
+            Self::Plain { .. } => None,
+            Self::Read(ints) => ints.valid(),
+        }
+    }
+
+    fn number(&self, row: usize) -> i64 {
+        match self {
+            Self::Plain { integers, lo, hi } => integers[row].min(*hi).max(*lo),
+            Self::Read(ints) => ints.number(row),
+        }
+    }
+
+    /// Changes each item by the number of its row.
+    fn each_with(&self, items: &mut [u64], mut f: impl FnMut(&mut u64, i64)) {
+        match self {
+            Self::Plain { integers, lo, hi } => {
+                items.iter_mut().zip(*integers).for_each(|(item, integer)| f(item, (*integer).min(*hi).max(*lo)));
+            }
+            Self::Read(ints) => ints.each_with(items, f),
+        }
+    }
 }
 
 /// `floor((x - lo) 2^bins_log2 / (hi - lo + 1))` for a value within its bounds.
 #[inline]
-fn bin(value: i64, measured: &Measured, bins_log2: u8) -> u64 {
+fn bin(value: i64, measured: &Measured, bins_log2: u8) -> i64 {
     let (above, range) = (value.abs_diff(measured.lo), measured.hi.abs_diff(measured.lo));
     if range < 1 << 46 {
-        return (above << bins_log2) / (range + 1);
+        return ((above << bins_log2) / (range + 1)).cast_signed();
     }
-    u64::try_from((u128::from(above) << bins_log2) / (u128::from(range) + 1)).unwrap_or(0)
+    i64::try_from((u128::from(above) << bins_log2) / (u128::from(range) + 1)).unwrap_or(0)
 }
 
 #[cfg(test)]

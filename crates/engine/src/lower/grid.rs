@@ -1,11 +1,13 @@
 //! From a key's value to its place in the grid.
 
+use arrow::array::StringViewArray;
 use arrow::buffer::BooleanBuffer;
 use commun_domain::plan::{Key, KeySource, PrivatePlan, Value};
 
 use super::fault;
 use crate::EngineError;
-use crate::eval::Ints;
+use crate::eval::{Ints, both};
+use crate::read::Codes;
 
 /// Widest range of declared values for which a table of places is made.
 const TABLE_SPAN: i128 = 1 << 21;
@@ -23,7 +25,7 @@ pub(super) struct GridKey {
 
 #[derive(Debug)]
 enum Places {
-    /// The value is the place.
+    /// The value is the place, if it is less than their number.
     Same,
     /// `table[value - first]`.
     Table { first: i64, table: Vec<u32> },
@@ -53,7 +55,9 @@ impl GridKey {
             return Err(fault(format!("the key {} has no values", key.name)));
         };
         let span = i128::from(last) - i128::from(first);
-        let places = if span < TABLE_SPAN {
+        let places = if values.iter().zip(0..).all(|(value, place)| *value == place) {
+            Places::Same
+        } else if span < TABLE_SPAN {
             let mut table = vec![OFF_GRID; usize::try_from(span).unwrap_or(0) + 1];
             for (value, place) in values.iter().zip(0..) {
                 if let Some(entry) = usize::try_from(value - first).ok().and_then(|at| table.get_mut(at)) {
@@ -67,18 +71,48 @@ impl GridKey {
         Ok(Self { value: Some(value.clone()), cardinality, places })
     }
 
-    /// Goes from cells of the keys before to cells with this one, row-major; returns which rows are on the grid.
-    pub(super) fn extend(&self, cells: &mut [u64], values: &Ints) -> BooleanBuffer {
-        let cardinality = u64::from(self.cardinality);
-        let on_grid = BooleanBuffer::collect_bool(cells.len(), |row| {
-            let place = self.place(values.number(row));
-            cells[row] = cells[row] * cardinality + u64::from(if place == OFF_GRID { 0 } else { place });
-            place != OFF_GRID
-        });
-        match values.valid() {
-            Some(valid) => &on_grid & valid,
-            None => on_grid,
+    /// Goes from cells of the keys before to cells with this one, row-major; returns which rows are on the grid, `None` for all.
+    pub(super) fn extend(&self, cells: &mut [u64], values: &Ints) -> Option<BooleanBuffer> {
+        let all = match &self.places {
+            Places::Same => self.extend_by(cells, values, |value| u32::try_from(value).unwrap_or(OFF_GRID)),
+            _ => self.extend_by(cells, values, |value| self.place(value)),
+        };
+        let cardinality = self.cardinality;
+        let on_grid = (!all).then(|| values.test(cells.len(), |value| self.place(value) < cardinality));
+        both(on_grid.as_ref(), values.valid())
+    }
+
+    /// Whether a code's place in its list is that in the grid.
+    pub(super) fn is_code(&self) -> bool {
+        matches!(self.places, Places::Same)
+    }
+
+    /// [`GridKey::extend`] for a column of codes, if [`GridKey::is_code`].
+    pub(super) fn extend_codes(&self, cells: &mut [u64], codes: &Codes, texts: &StringViewArray) -> Option<BooleanBuffer> {
+        let mut all = true;
+        codes.each(texts, cells, |cell, place| all &= self.step(cell, place));
+        if all {
+            return None;
         }
+        let mut on_grid = vec![false; cells.len()];
+        codes.each(texts, &mut on_grid, |on_grid, place| *on_grid = place < self.cardinality);
+        Some(BooleanBuffer::from(on_grid))
+    }
+
+    /// Returns whether all rows are on the grid.
+    fn extend_by(&self, cells: &mut [u64], values: &Ints, place: impl Fn(i64) -> u32) -> bool {
+        let mut all = true;
+        values.each_with(cells, |cell, value| all &= self.step(cell, place(value)));
+        all
+    }
+
+    /// From the cell of the keys before to that with this one. Returns whether it is on the grid.
+    #[inline]
+    fn step(&self, cell: &mut u64, place: u32) -> bool {
+        let on_grid = place < self.cardinality;
+        // The grid has at most a million cells.
+        *cell = cell.wrapping_mul(u64::from(self.cardinality)).wrapping_add(u64::from(if on_grid { place } else { 0 }));
+        on_grid
     }
 
     #[inline]

@@ -1,25 +1,33 @@
-//! A plan made executable: which columns of the bound table to read and how, where a row falls in the grid, what it is worth, and the
+//! A plan made executable: which columns of the bound tables to read and how (`relation`), where a row falls in the grid, what it is worth, and the
 //! bounds of all that.
 //!
 //! Everything here follows from plan and data contract, and so do the refusals; a batch of rows only goes through it (`batch`).
 
 mod batch;
 mod check;
+mod columns;
 mod grid;
 mod names;
 mod outputs;
+mod relation;
 
+use commun_domain::calendar::Period;
 use commun_domain::contract::DataContract;
 use commun_domain::ids::QueryId;
 use commun_domain::plan::{Condition, KeySource, Measured, PLAN_VERSION, PrivatePlan};
 
 use crate::EngineError;
-use crate::bound::{CELL_BITS, Flag, HEAD_WORDS, PARTITION_BITS, PLACE_FLAGS, Shape};
-use crate::read::{Codes, Reading};
+use crate::bound::{CELL_BITS, Field, Flag, PARTITION_BITS, PrfKey, Shape};
+use crate::read::Reading;
 
 use grid::GridKey;
 use names::Naming;
 use outputs::Outputs;
+use relation::Inputs;
+
+pub(crate) use batch::Sourced;
+pub(crate) use columns::{Columns, named};
+pub(crate) use relation::{Node, Program};
 
 /// A column of the bound table that the plan needs.
 #[derive(Debug)]
@@ -47,8 +55,9 @@ struct Counted {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Lowering {
-    /// The unit first, the partition second, then the others, each once.
-    pub(crate) needed: Vec<Needed>,
+    pub(crate) inputs: Inputs,
+    partitions: Vec<Period>,
+    query_key: PrfKey,
     filter: Option<Condition>,
     keys: Vec<GridKey>,
     /// Different conditions of outputs.
@@ -57,8 +66,10 @@ pub(crate) struct Lowering {
     measured: Vec<Measured>,
     /// Flags of a row, in order.
     flags: Vec<Counted>,
-    /// Slots of a row, in order: what counts when, and as what.
-    slots: Vec<(Counted, Slot)>,
+    /// Slots of a row, in order: what counts when, as what, and where it stands.
+    slots: Vec<(Counted, Slot, Field)>,
+    /// Words of a row.
+    row_words: usize,
     /// Texts in place of cells, where people are counted behind names.
     naming: Option<Naming>,
 }
@@ -87,7 +98,7 @@ impl Lowering {
         }
         let cells = plan.cells().filter(|cells| (1..=1 << CELL_BITS).contains(cells)).and_then(|cells| usize::try_from(cells).ok());
         let cells = cells.ok_or_else(|| fault("the grid is empty or too large"))?;
-        let needed = needed(plan, contract)?;
+        let inputs = relation::inputs(plan, contract)?;
         let grid = plan.keys.iter().filter(|key| !names::is_unnamed(key));
         let keys = grid.map(|key| GridKey::new(key, plan)).collect::<Result<Vec<_>, _>>()?;
         for expression in plan.keys.iter().filter_map(|key| match &key.source {
@@ -104,34 +115,39 @@ impl Lowering {
         for output in &plan.outputs {
             outputs.add(output)?;
         }
-        let flag_words = outputs.flags.len().saturating_sub(PLACE_FLAGS).div_ceil(64);
-        let shape = outputs.shape(HEAD_WORDS + flag_words, plan, query_id, cells);
+        let (fields, row_words) = outputs.fields();
+        let shape = outputs.shape(&fields, row_words, plan, query_id, cells);
         if let Some(number) = shape.outputs.iter().position(|output| output.sensitivity().is_none()) {
             return Err(fault(format!("one person could move {} too far", plan.outputs[number].name)));
         }
         let Outputs { conditions, measured, flags, slots, .. } = outputs;
-        Ok((Self { needed, filter: plan.filter.clone(), keys, conditions, measured, flags, slots, naming: None }, shape))
+        let slots = slots.into_iter().zip(fields).map(|((counted, slot), field)| (counted, slot, field)).collect();
+        let lowering = Self {
+            inputs,
+            partitions: plan.partitions.clone(),
+            query_key: Shape::query_key(query_id),
+            filter: plan.filter.clone(),
+            keys,
+            conditions,
+            measured,
+            flags,
+            slots,
+            row_words,
+            naming: None,
+        };
+        Ok((lowering, shape))
     }
 }
 
-/// The columns that a plan reads, all of them declared.
-fn needed(plan: &PrivatePlan, contract: &DataContract) -> Result<Vec<Needed>, EngineError> {
-    let table = contract.table(&plan.table).ok_or_else(|| fault(format!("there is no table {}", plan.table)))?;
-    let periods: Vec<String> = plan.partitions.iter().map(|period| plan.calendar.format(*period)).collect();
-    let mut needed = vec![
-        Needed { name: plan.unit_column.clone(), reading: Reading::Unit },
-        Needed { name: plan.partition_column.clone(), reading: Reading::Code(Codes::new(periods.iter().map(String::as_str))) },
-    ];
-    for name in plan.columns_read() {
-        let declared = table.column(name).ok_or_else(|| fault(format!("there is no column {name}")))?;
-        let open = plan.open_key().filter(|open| open.column == name);
-        let reading = match open.and_then(|open| open.names.as_ref()) {
-            Some(names) => Some(Reading::Code(Codes::new(names.iter().map(String::as_str)))),
-            None => Reading::of(&declared.column_type, |list, version| contract.code_list(list, version)),
-        };
-        needed.push(Needed { name: name.to_owned(), reading: reading.ok_or_else(|| fault(format!("there is no code list for {name}")))? });
+impl Lowering {
+    pub(crate) fn partitions(&self) -> &[Period] {
+        &self.partitions
     }
-    Ok(needed)
+
+    /// The key of the query's pseudo-random choices.
+    pub(crate) fn query_key(&self) -> PrfKey {
+        self.query_key
+    }
 }
 
 /// The flag of a row for what counts.

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use commun_domain::contract::DataContract;
 use commun_domain::ids::QueryId;
 use commun_domain::plan::open::is_open_name;
-use commun_domain::plan::{Key, KeySource, PrivatePlan};
+use commun_domain::plan::{Key, KeySource, PrivatePlan, Value};
 
 use super::{Lowering, fault};
 use crate::EngineError;
-use crate::bound::{Names, PrfKey, Shape};
+use crate::bound::{Kept, Names, PrfKey, Shape};
 use crate::eval::Ints;
 use crate::read::Texts;
 
 /// Where the text of a row stands, and the numbers of texts.
 #[derive(Debug)]
 pub(super) struct Naming {
-    /// Place among the needed columns.
-    pub(super) column: usize,
+    /// The column that holds it.
+    pub(super) column: Value,
     max_bytes: u16,
     names: Arc<Names>,
 }
@@ -39,10 +39,8 @@ impl Lowering {
         let open = plan.open_key().filter(|open| open.names.is_none());
         let open = open.ok_or_else(|| fault("there is no open group key without names"))?;
         let (mut lowering, mut shape) = Self::new(plan, query_id, contract)?;
-        let column = lowering.needed.iter().position(|needed| needed.name == open.column);
-        let column = column.ok_or_else(|| fault(format!("there is no column {}", open.column)))?;
         let names = Arc::new(Names::new(PrfKey::of_query(query_id), plan.partitions.len(), limit, threads));
-        lowering.naming = Some(Naming { column, max_bytes: open.max_bytes, names: Arc::clone(&names) });
+        lowering.naming = Some(Naming { column: Value::column(&open.column), max_bytes: open.max_bytes, names: Arc::clone(&names) });
         shape.cells = 0;
         shape.names = Some(Arc::clone(&names));
         Ok((lowering, shape, names))
@@ -50,10 +48,11 @@ impl Lowering {
 }
 
 impl Naming {
-    /// Puts the number of its text in each row's place, and drops rows without a name.
-    pub(super) fn place(&self, kept: &mut Vec<u32>, places: &mut [u64], texts: &Texts, partitions: &Ints) {
-        let text = |row: u32| texts.get(row as usize).filter(|text| is_open_name(text, self.max_bytes));
-        kept.retain(|row| text(*row).is_some());
+    /// Puts the number of its text in each row's place, and drops rows without a name; without texts all of them.
+    pub(super) fn place(&self, rows: &Kept, places: &mut [u64], texts: Option<&Texts>, partitions: &Ints) -> Kept {
+        let text = |row: u32| texts?.get(row as usize).filter(|text| is_open_name(text, self.max_bytes));
+        let mut kept = Vec::new();
+        rows.each(|row| kept.extend(u32::try_from(row).ok().filter(|row| text(*row).is_some())));
         let partition = |row: u32| usize::try_from(partitions.number(row as usize)).unwrap_or(usize::MAX);
         let numbers = self.names.numbers(kept.iter().filter_map(|row| Some((partition(*row), text(*row)?))));
         let mut numbers = numbers.into_iter();
@@ -64,5 +63,6 @@ impl Naming {
             }
             None => false,
         });
+        Kept::Some(kept)
     }
 }

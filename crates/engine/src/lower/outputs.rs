@@ -5,17 +5,17 @@ use commun_domain::plan::{Aggregate, Condition, MAX_BINS_LOG2, Measured, Output,
 
 use super::{Counted, Slot, check, fault, flag_of};
 use crate::EngineError;
-use crate::bound::{BinLane, Contribution, Lane, Shape};
+use crate::bound::{BinLane, Contribution, Field, Lane, Shape};
 
-/// See the module. Slots are numbered from 0 here; in a row they stand behind the flags.
+/// See the module. Lanes name values by the number of their slot.
 #[derive(Default)]
 pub(super) struct Outputs {
     pub(super) conditions: Vec<Condition>,
     pub(super) measured: Vec<Measured>,
     pub(super) flags: Vec<Counted>,
     pub(super) slots: Vec<(Counted, Slot)>,
-    lanes: Vec<Lane>,
-    bin_lanes: Vec<BinLane>,
+    lanes: Vec<Lane<usize>>,
+    bin_lanes: Vec<BinLane<usize>>,
     contributions: Vec<Contribution>,
 }
 
@@ -77,8 +77,8 @@ impl Outputs {
                     Contribution::CentredSum { count, sum: self.sum(counted), centre, range, most }
                 } else {
                     let flag = flag_of(&mut self.flags, counted);
-                    let slot = place_of(&mut self.slots, (counted, Slot::Value));
-                    let squares = self.lane(Lane::Squares { flag, slot, centre });
+                    let value = place_of(&mut self.slots, (counted, Slot::Value));
+                    let squares = self.lane(Lane::Squares { flag, value, centre });
                     Contribution::CentredSquares { count, squares, range, most }
                 }
             }
@@ -88,8 +88,8 @@ impl Outputs {
                 }
                 let counted = of_values(self, measured)?;
                 let flag = flag_of(&mut self.flags, counted);
-                let slot = place_of(&mut self.slots, (counted, Slot::Bin { bins_log2: *bins_log2 }));
-                let lane = place_of(&mut self.bin_lanes, BinLane { flag, slot });
+                let value = place_of(&mut self.slots, (counted, Slot::Bin { bins_log2: *bins_log2 }));
+                let lane = place_of(&mut self.bin_lanes, BinLane { flag, value });
                 Contribution::Histogram { lane, bins_log2: *bins_log2, most }
             }
         };
@@ -105,32 +105,38 @@ impl Outputs {
 
     /// The words of a group that sum a value.
     fn sum(&mut self, counted: Counted) -> usize {
-        let slot = place_of(&mut self.slots, (counted, Slot::Value));
-        self.lane(Lane::Sum { slot })
+        let value = place_of(&mut self.slots, (counted, Slot::Value));
+        self.lane(Lane::Sum { value })
     }
 
     /// Where the sums of a lane stand in a group.
-    fn lane(&mut self, lane: Lane) -> usize {
+    fn lane(&mut self, lane: Lane<usize>) -> usize {
         let place = place_of(&mut self.lanes, lane);
-        self.lanes[..place].iter().map(|lane| lane.words()).sum()
+        self.lanes[..place].iter().map(Lane::words).sum()
     }
 
-    /// What bounding needs to know, with slots behind `head` words.
-    pub(super) fn shape(&self, head: usize, plan: &PrivatePlan, query_id: &QueryId, cells: usize) -> Shape {
-        let moved = |lane: &Lane| match *lane {
-            Lane::Count(flag) => Lane::Count(flag),
-            Lane::Sum { slot } => Lane::Sum { slot: slot + head },
-            Lane::Squares { flag, slot, centre } => Lane::Squares { flag, slot: slot + head, centre },
+    /// Where a row holds the value of each slot, and the words of a row.
+    pub(super) fn fields(&self) -> (Vec<Field>, usize) {
+        let range = |(counted, slot): &(Counted, Slot)| match (slot, counted.measured.and_then(|place| self.measured.get(place))) {
+            (Slot::Bin { bins_log2 }, _) => (0, (1 << bins_log2) - 1),
+            // A value that does not count is 0.
+            (Slot::Value, Some(measured)) => (measured.lo.min(0), measured.hi.max(0)),
+            (Slot::Value, None) => (0, 0),
         };
+        Field::place(self.slots.iter().map(range), self.flags.len())
+    }
+
+    /// What bounding needs to know.
+    pub(super) fn shape(&self, fields: &[Field], row_words: usize, plan: &PrivatePlan, query_id: &QueryId, cells: usize) -> Shape {
         Shape {
             key: Shape::query_key(query_id),
             partitions: plan.partitions.clone(),
             max_groups: plan.max_groups_per_person,
             cells,
             names: None,
-            row_words: head + self.slots.len(),
-            lanes: self.lanes.iter().map(moved).collect(),
-            bin_lanes: self.bin_lanes.iter().map(|lane| BinLane { flag: lane.flag, slot: lane.slot + head }).collect(),
+            row_words,
+            lanes: self.lanes.iter().map(|lane| lane.map(|slot| fields[*slot])).collect(),
+            bin_lanes: self.bin_lanes.iter().map(|lane| BinLane { flag: lane.flag, value: fields[lane.value] }).collect(),
             outputs: self.contributions.clone(),
         }
     }

@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use commun_domain::contract::DataContract;
-use commun_domain::plan::{Aggregate, Branch, CompareOp, Condition, Key, KeyKind, KeySource, Rounding, Value};
+use commun_domain::plan::{Aggregate, Branch, CompareOp, Condition, Key, KeyKind, KeySource, Relation, Rounding, Value};
 
 use super::*;
+use crate::bound::HEAD_WORDS;
 use crate::testing::{contract, km, output, plan, query_id, rich_plan};
 
 fn lowered(plan: &PrivatePlan, contract: &DataContract) -> Result<(), String> {
@@ -43,7 +44,7 @@ fn a_plan_of_another_version_contract_or_calendar_is_refused() {
     assert!(refused(|plan| plan.calendar = commun_domain::calendar::Calendar::Year).contains("calendar"));
     assert!(refused(|plan| plan.unit_column = "home".to_owned()).contains("unit"));
     assert!(refused(|plan| plan.partition_column = "home".to_owned()).contains("partition"));
-    assert!(refused(|plan| plan.table = "other".to_owned()).contains("no table other"));
+    assert!(refused(|plan| plan.relation = Relation::Table("other".to_owned())).contains("no table other"));
 }
 
 #[test]
@@ -131,9 +132,10 @@ fn what_is_equal_in_two_outputs_is_carried_once() {
     let (lowering, shape) = Lowering::new(&good(), &query_id(1), &contract()).unwrap();
     // One number under two conditions, as a value and in two widths of bins; flags for them and for the rows under the condition.
     assert_eq!((lowering.measured.len(), lowering.conditions.len()), (1, 1));
-    assert_eq!((lowering.flags.len(), lowering.slots.len(), shape.row_words), (3, 4, HEAD_WORDS + 4));
+    // Behind three flags there is room for one value, of 11 bits, and for both bins; the other value needs a word of its own.
+    assert_eq!((lowering.flags.len(), lowering.slots.len(), shape.row_words), (3, 4, HEAD_WORDS + 1));
     let simple = plan(&contract(), &["2011-01"], &[], 1);
     let (_, shape) = Lowering::new(&simple, &query_id(1), &contract()).unwrap();
     // Rows and persons are one count; the sum is apart.
-    assert_eq!((shape.lanes.len(), shape.row_words), (2, HEAD_WORDS + 1));
+    assert_eq!((shape.lanes.len(), shape.row_words), (2, HEAD_WORDS));
 }

@@ -92,7 +92,7 @@ impl Case {
     }
 
     fn key(&self, (person, partition): &Who) -> PrfKey {
-        PrfKey::of_query(&self.query).of_person(self.plan.partitions[*partition], person.as_bytes(), &mut Vec::new())
+        PrfKey::of_query(&self.query).of_person(self.plan.partitions[*partition], person.as_bytes())
     }
 
     fn read(&self, raw: &Raw) -> Ints {
@@ -107,7 +107,7 @@ impl Case {
             ColumnType::OpenText { .. } => None,
             ColumnType::Time { lo, hi } => raw.at.filter(|at| name == "at" && lo <= at && at <= hi),
         };
-        let columns = &self.contract.table(&self.plan.table).unwrap().columns;
+        let columns = &self.contract.table(self.plan.relation.as_table().unwrap()).unwrap().columns;
         columns.iter().map(|column| (column.name.clone(), read(&column.name, &column.column_type))).collect()
     }
 

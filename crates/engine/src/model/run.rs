@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use super::{Case, Raw};
 use crate::bound::{Dealer, Disorder, Hasher, Radix, Room, SharedShape, SortedRun, Totals};
 use crate::lower::Lowering;
+use crate::objections::Objectors;
 use crate::read::UnitKind;
 
 pub(crate) const KINDS: [UnitKind; 3] = [UnitKind::Text, UnitKind::Signed, UnitKind::Unsigned];
@@ -35,7 +36,7 @@ impl Case {
     }
 
     fn lowered_batches(lowering: &Lowering, rows: &[Raw], kind: UnitKind, batch_rows: usize) -> Vec<RecordBatch> {
-        let names: Vec<&str> = lowering.needed.iter().map(|needed| needed.name.as_str()).collect();
+        let names: Vec<&str> = lowering.inputs.leaves[0].needed.iter().map(|needed| needed.name.as_str()).collect();
         Self::batches(rows, &names, kind, batch_rows)
     }
 
@@ -51,7 +52,8 @@ impl Case {
                 scope.spawn(move || {
                     let mut dealer = Dealer::new(radix);
                     let own = batches.iter().skip(reader).step_by(way.threads);
-                    own.for_each(|batch| dealer.deal(&lowering.rows(batch, way.kind)).unwrap());
+                    let none = Objectors::none(way.kind);
+                    own.for_each(|batch| dealer.deal(&lowering.rows(lowering.inputs.leaves[0].read(batch, way.kind, &none))).unwrap());
                     dealer.finish().unwrap();
                 });
             }
@@ -75,7 +77,7 @@ impl Case {
         for rows in runs {
             let mut run = SortedRun::new(&shape, kind, hasher);
             for batch in Self::lowered_batches(&lowering, rows, kind, batch_rows) {
-                run.add(&lowering.rows(&batch, kind))?;
+                run.add(&lowering.rows(lowering.inputs.leaves[0].read(&batch, kind, &Objectors::none(kind))))?;
             }
             done.push(run);
         }

@@ -10,6 +10,7 @@ use datafusion::physical_plan::limit::GlobalLimitExec;
 use super::*;
 use crate::bound::Room;
 use crate::lower::Lowering;
+use crate::objections::Objectors;
 use crate::read::UnitKind;
 use crate::testing::{contract, query_id, rich_plan};
 
@@ -17,7 +18,8 @@ fn bounded(plan: &PrivatePlan, input: Arc<dyn ExecutionPlan>) -> Arc<dyn Executi
     let (lowering, shape) = Lowering::new(plan, &query_id(1), &contract()).unwrap();
     let room = Room { bytes: None, folder: PathBuf::new(), threads: NonZeroUsize::MIN.get() };
     let (lowering, shape, outcome) = (Arc::new(lowering), Arc::new(shape), Mutex::default());
-    Arc::new(BoundExec::new(input, Arc::new(Work { lowering, shape, kind: UnitKind::Text, room, sorted: false, outcome })))
+    let (kind, objectors) = (UnitKind::Text, Arc::new(Objectors::none(UnitKind::Text)));
+    Arc::new(BoundExec::new(vec![input], Arc::new(Work { lowering, shape, kind, objectors, room, sorted: false, outcome })))
 }
 
 fn empty() -> Arc<dyn ExecutionPlan> {

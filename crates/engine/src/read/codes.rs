@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::Array;
+use arrow::array::{Array, StringViewArray};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 
 use super::Texts;
-use crate::eval::Ints;
+use crate::eval::{Ints, both};
 
 /// Longest text that a view holds in itself.
 const INLINE_BYTES: usize = 12;
@@ -25,24 +26,32 @@ pub(crate) struct Codes(Arc<Table>);
 
 #[derive(Debug)]
 struct Table {
-    /// A power of two of entries, at most half of them used.
-    short: Vec<(u128, u32)>,
+    /// Places of short codes; a power of two of entries, at most a quarter of them used, so that nearly every code is found at once.
+    slots: Vec<u32>,
     shift: u32,
+    /// The short codes by place.
+    short: Vec<u128>,
     long: HashMap<Box<str>, u32>,
+    /// The one code of a list that has no other and is short.
+    only: Option<u128>,
 }
 
 impl Codes {
     /// Codes in their order. Of equal ones the first counts.
     pub(crate) fn new<'a>(codes: impl Iterator<Item = &'a str>) -> Self {
         let codes: Vec<&str> = codes.collect();
-        let size = (codes.len() * 2).next_power_of_two().max(2);
-        let mut table = Table { short: vec![(0, FREE); size], shift: 64 - size.trailing_zeros(), long: HashMap::new() };
+        let size = (codes.len() * 4).next_power_of_two().max(2);
+        let short = codes.iter().map(|code| inline(code.as_bytes()).unwrap_or(0)).collect();
+        let mut table = Table { slots: vec![FREE; size], shift: 64 - size.trailing_zeros(), short, long: HashMap::new(), only: None };
+        if let [only] = codes.as_slice() {
+            table.only = inline(only.as_bytes());
+        }
         for (code, place) in codes.into_iter().zip(0..FREE) {
             match inline(code.as_bytes()) {
                 Some(key) => {
-                    let entry = table.entry(key);
-                    if table.short[entry].1 == FREE {
-                        table.short[entry] = (key, place);
+                    let slot = table.slot(key);
+                    if table.slots[slot] == FREE {
+                        table.slots[slot] = place;
                     }
                 }
                 None => {
@@ -55,8 +64,8 @@ impl Codes {
 
     pub(crate) fn place(&self, text: &str) -> Option<i64> {
         let place = match inline(text.as_bytes()) {
-            Some(key) => self.0.short[self.0.entry(key)].1,
-            None => self.0.long.get(text).copied().unwrap_or(FREE),
+            Some(key) => self.0.slots[self.0.slot(key)],
+            None => self.long(text),
         };
         (place != FREE).then(|| i64::from(place))
     }
@@ -66,33 +75,58 @@ impl Codes {
         let Texts::View(array) = texts else {
             return Ints::from_rows(texts.len(), |row| texts.get(row).and_then(|text| self.place(text)));
         };
-        let views = array.views();
-        let (table, nulls) = (&*self.0, array.nulls());
-        Ints::from_rows(array.len(), |row| {
-            if nulls.is_some_and(|nulls| nulls.is_null(row)) {
-                return None;
+        let (views, known) = (array.views(), array.nulls().map(NullBuffer::inner));
+        if let Some(only) = self.0.only {
+            // A list of one code is what a question about one month has; mostly every row is of it.
+            if known.is_none() && views.iter().all(|view| *view == only) {
+                return Ints::constant(0);
             }
-            let view = views[row];
+            let equal = BooleanBuffer::collect_bool(views.len(), |row| views[row] == only);
+            return both(Some(&equal), known).map_or_else(|| Ints::constant(0), |valid| Ints::constant_where(0, valid));
+        }
+        // Two loops without a branch on validity: places, with -1 for a stranger, and then which are none.
+        let mut places = vec![0; views.len()];
+        self.each(array, &mut places, |to, place| *to = if place == FREE { -1 } else { i64::from(place) });
+        if places.iter().fold(0, |least, place| least.min(*place)) >= 0 {
+            return Ints::new(places, known.cloned());
+        }
+        let found = BooleanBuffer::collect_bool(places.len(), |row| places[row] >= 0);
+        Ints::new(places, both(Some(&found), known))
+    }
+
+    /// Calls `take` with each item and the place of its row's text, `u32::MAX` for a stranger, and anything for NULL.
+    #[inline]
+    pub(crate) fn each<T>(&self, texts: &StringViewArray, items: &mut [T], mut take: impl FnMut(&mut T, u32)) {
+        for (row, (view, item)) in texts.views().iter().zip(items).enumerate() {
             // The lowest 32 bits are the length.
-            if (view & 0xFFFF_FFFF) > INLINE_BYTES as u128 {
-                return self.place(array.value(row));
-            }
-            let place = table.short[table.entry(view)].1;
-            (place != FREE).then(|| i64::from(place))
-        })
+            let place = if *view & 0xFFFF_FFFF > INLINE_BYTES as u128 {
+                if texts.is_valid(row) { self.long(texts.value(row)) } else { FREE }
+            } else {
+                self.0.slots[self.0.slot(*view)]
+            };
+            take(item, place);
+        }
+    }
+
+    #[cold]
+    fn long(&self, text: &str) -> u32 {
+        self.0.long.get(text).copied().unwrap_or(FREE)
     }
 }
 
 impl Table {
-    /// The entry that holds a key, or the free one where it would stand.
+    /// The slot that holds the place of a key, or the free one where it would stand.
     #[inline]
-    fn entry(&self, key: u128) -> usize {
+    fn slot(&self, key: u128) -> usize {
         let folded = u64::try_from(key & u128::from(u64::MAX)).unwrap_or(0) ^ u64::try_from(key >> 64).unwrap_or(0).rotate_left(29);
-        let mut entry = usize::try_from(folded.wrapping_mul(SPREAD) >> self.shift).unwrap_or(0);
-        while self.short[entry].1 != FREE && self.short[entry].0 != key {
-            entry = (entry + 1) & (self.short.len() - 1);
+        let mut slot = usize::try_from(folded.wrapping_mul(SPREAD) >> self.shift).unwrap_or(0);
+        loop {
+            let place = self.slots[slot];
+            if place == FREE || self.short[place as usize] == key {
+                return slot;
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
         }
-        entry
     }
 }
 
@@ -111,7 +145,7 @@ fn inline(text: &[u8]) -> Option<u128> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, LargeStringArray, StringArray, StringViewArray};
+    use arrow::array::{ArrayRef, LargeStringArray, StringArray};
 
     use super::*;
 

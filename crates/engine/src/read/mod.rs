@@ -10,13 +10,13 @@ mod text;
 mod times;
 mod units;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
 use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Float64Type, Int64Type, UInt64Type};
 use commun_domain::contract::{CodeList, ColumnType};
 
-use crate::eval::Ints;
+use crate::eval::{Ints, within};
 
 pub(crate) use codes::Codes;
 pub(crate) use text::Texts;
@@ -136,6 +136,24 @@ pub(crate) fn ints(array: &ArrayRef, reading: &Reading) -> Ints {
     }
 }
 
+/// The integers of a column that need no reading but to be put within bounds: of no scale, none of them NULL.
+pub(crate) fn plain_integers<'a>(array: &'a ArrayRef, reading: &Reading) -> Option<(&'a [i64], i64, i64)> {
+    let Reading::Number { lo, hi, scale: 0 } = reading else { return None };
+    let integers = array.as_primitive_opt::<Int64Type>()?;
+    (integers.null_count() == 0 && lo <= hi).then(|| (&integers.values()[..], *lo, *hi))
+}
+
+/// A column of codes, none of them NULL, whose places are found text by text.
+pub(crate) fn plain_codes<'a>(array: &'a ArrayRef, reading: &'a Reading) -> Option<(&'a Codes, &'a StringViewArray)> {
+    let (Reading::Code(codes), Some(texts)) = (reading, array.as_string_view_opt()) else { return None };
+    (texts.null_count() == 0).then_some((codes, texts))
+}
+
+/// A column of open text whose names are not known.
+pub(crate) fn open_texts(array: &ArrayRef, reading: &Reading) -> Option<Texts> {
+    matches!(reading, Reading::Open { .. }).then(|| Texts::read(array))
+}
+
 fn numbers(array: &ArrayRef, lo: i64, hi: i64, scale: u8) -> Ints {
     // Bounds that are crossed, which no contract has, give `lo`.
     let clamped = |number: i64| number.min(hi).max(lo);
@@ -143,6 +161,9 @@ fn numbers(array: &ArrayRef, lo: i64, hi: i64, scale: u8) -> Ints {
         data_type if data_type.is_integer() && *data_type != DataType::UInt64 => {
             let array = cast_or_null(array, &DataType::Int64);
             let integers: &Int64Array = array.as_primitive();
+            if scale == 0 && lo <= hi {
+                return Ints::of_buffer(within(integers.values(), lo, hi), validity(integers));
+            }
             // Saturation at 64 bits lies outside [lo, hi], as does what it stands for.
             let power = 10i64.checked_pow(u32::from(scale)).unwrap_or(i64::MAX);
             let numbers = integers.values().iter().map(|integer| clamped(integer.saturating_mul(power))).collect();

@@ -111,21 +111,27 @@ impl PartitionStream for CsvSource {
 }
 
 /// Reads physical lines of bounded length.
-struct Lines {
+pub(crate) struct Lines {
     reader: BufReader<std::fs::File>,
     line: Vec<u8>,
+    too_long: bool,
 }
 
 impl Lines {
-    fn open(path: &Path) -> std::io::Result<Self> {
-        Ok(Self { reader: BufReader::with_capacity(1 << 18, std::fs::File::open(path)?), line: Vec::new() })
+    pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
+        Ok(Self { reader: BufReader::with_capacity(1 << 18, std::fs::File::open(path)?), line: Vec::new(), too_long: false })
+    }
+
+    /// Whether the last line was too long.
+    pub(crate) fn too_long(&self) -> bool {
+        self.too_long
     }
 
     /// The next line without its end, `None` after the last; an empty slice for one that is too long.
-    fn next(&mut self) -> std::io::Result<Option<&[u8]>> {
+    pub(crate) fn next(&mut self) -> std::io::Result<Option<&[u8]>> {
         self.line.clear();
         let mut any = false;
-        let mut too_long = false;
+        self.too_long = false;
         loop {
             let buffer = self.reader.fill_buf()?;
             if buffer.is_empty() {
@@ -134,8 +140,8 @@ impl Lines {
             any = true;
             let end = memchr(buffer);
             let part = &buffer[..end.unwrap_or(buffer.len())];
-            too_long |= self.line.len() + part.len() > MAX_LINE_BYTES;
-            if !too_long {
+            self.too_long |= self.line.len() + part.len() > MAX_LINE_BYTES;
+            if !self.too_long {
                 self.line.extend_from_slice(part);
             }
             let used = end.map_or(buffer.len(), |end| end + 1);
@@ -144,7 +150,7 @@ impl Lines {
                 break;
             }
         }
-        if too_long {
+        if self.too_long {
             self.line.clear();
         }
         if self.line.last() == Some(&b'\r') {
@@ -160,7 +166,7 @@ fn memchr(bytes: &[u8]) -> Option<usize> {
 
 /// Splits one line into fields. A field that starts with a quote ends at its closing quote (a doubled one stands for itself) or at the
 /// end of the line; what follows the closing quote belongs to the field too.
-fn split(line: &[u8], delimiter: u8, record: &mut ByteRecord) {
+pub(crate) fn split(line: &[u8], delimiter: u8, record: &mut ByteRecord) {
     record.clear();
     if !line.contains(&b'"') {
         for field in line.split(|byte| *byte == delimiter) {

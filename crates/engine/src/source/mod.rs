@@ -2,7 +2,7 @@
 //!
 //! Only [`open`] touches files, and only their schemas: the CSV header row, the Parquet footer.
 
-mod csv;
+pub(crate) mod csv;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::binding::{Binding, Source, SourceFormat};
+use crate::binding::{Binding, Source, SourceFormat, byte_of};
 use crate::total::MakeTotal;
 use crate::{EngineError, EngineOptions};
 
@@ -76,8 +76,7 @@ fn session(options: &EngineOptions) -> Result<SessionContext, EngineError> {
 }
 
 async fn open_csv(source: &Source, path: PathBuf) -> Result<Arc<dyn TableProvider>, String> {
-    // `Binding` has checked that the delimiter is ASCII.
-    let delimiter = source.delimiter.and_then(|c| u8::try_from(c).ok()).unwrap_or(b',');
+    let delimiter = byte_of(source.delimiter);
     let opened = tokio::task::spawn_blocking(move || csv::CsvSource::open(path, delimiter)).await.map_err(|e| e.to_string())??;
     let schema = Arc::clone(opened.schema_ref());
     let table = StreamingTable::try_new(schema, vec![Arc::new(opened)]).map_err(|e| e.strip_backtrace())?;

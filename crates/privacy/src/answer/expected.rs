@@ -24,16 +24,26 @@ pub fn expected_margins(
     agents: u32,
     values_per_row: Option<u64>,
 ) -> Result<Vec<(String, Option<f64>)>, AnswerError> {
-    let variances = row_variances(plan, noise, agents)?;
-    let margin = |estimate: &Estimate| known(&Rule::of(estimate, plan), estimate, plan, &variances, values_per_row);
+    let variances = row_variances(plan, noise, agents, Row::Finest)?;
+    Ok(margins(plan, &variances, values_per_row))
+}
+
+/// The same in a row of the grouping set that adds up the most cells, without an assumption about values: what no row's margin exceeds.
+pub fn widest_margins(plan: &PrivatePlan, noise: &[OutputNoise], agents: u32) -> Result<Vec<(String, Option<f64>)>, AnswerError> {
+    let variances = row_variances(plan, noise, agents, Row::Widest)?;
+    Ok(margins(plan, &variances, None))
+}
+
+fn margins(plan: &PrivatePlan, variances: &[f64], values_per_row: Option<u64>) -> Vec<(String, Option<f64>)> {
+    let margin = |estimate: &Estimate| known(&Rule::of(estimate, plan), estimate, plan, variances, values_per_row);
     let columns = plan.columns.iter().filter_map(|column| estimate_of(column).map(|estimate| (column, estimate)));
-    Ok(columns.map(|(column, estimate)| (column.name.clone(), margin(estimate))).collect())
+    columns.map(|(column, estimate)| (column.name.clone(), margin(estimate))).collect()
 }
 
 /// For each column that is a quantile: by how many values its rank is off at most in 95 % of all cases, as a bound (`PROOF.md`), in the
 /// same row as [`expected_margins`].
 pub fn expected_rank_margins(plan: &PrivatePlan, noise: &[OutputNoise], agents: u32) -> Result<Vec<(String, f64)>, AnswerError> {
-    let variances = row_variances(plan, noise, agents)?;
+    let variances = row_variances(plan, noise, agents, Row::Finest)?;
     let rank_margin = |estimate: &Estimate| {
         let Estimate::Quantile { histogram, .. } = unrounded(estimate) else { return None };
         let place = usize::from(*histogram);
@@ -45,12 +55,26 @@ pub fn expected_rank_margins(plan: &PrivatePlan, noise: &[OutputNoise], agents: 
     Ok(columns.collect())
 }
 
-fn row_variances(plan: &PrivatePlan, noise: &[OutputNoise], agents: u32) -> Result<Vec<f64>, AnswerError> {
+/// Which rows of an answer are meant.
+#[derive(Clone, Copy)]
+enum Row {
+    /// Those that add up the fewest cells.
+    Finest,
+    /// Those that add up the most.
+    Widest,
+}
+
+fn row_variances(plan: &PrivatePlan, noise: &[OutputNoise], agents: u32, row: Row) -> Result<Vec<f64>, AnswerError> {
     let layout = Layout::of(plan)?;
     if noise.len() != plan.outputs.len() {
         return Err(AnswerError::Shape("number of outputs"));
     }
-    let cells = layout.sets.iter().map(|set| set.cells_per_row).min().unwrap_or(1) as f64;
+    let cells = layout.sets.iter().map(|set| set.cells_per_row);
+    let cells = match row {
+        Row::Finest => cells.min(),
+        Row::Widest => cells.max(),
+    };
+    let cells = cells.unwrap_or(1) as f64;
     Ok(cell_variances(plan, noise, agents).into_iter().map(|variance| variance * cells).collect())
 }
 

@@ -32,7 +32,7 @@ use rows::{KeyOrders, SortValue};
 use sums::Sums;
 
 pub use consistent::consistent_table;
-pub use expected::{expected_margins, expected_rank_margins};
+pub use expected::{expected_margins, expected_rank_margins, widest_margins};
 pub use layout::{MAX_ANSWER_NUMBERS, MAX_KEYS, MAX_SCALE, check};
 pub use typed::{AnswerTable, Cell, Column, ColumnKind, Exact, Table};
 

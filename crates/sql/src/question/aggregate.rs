@@ -98,7 +98,7 @@ impl Scope<'_> {
     /// An aggregate function as an estimate. `named` is the column of the answer that first needs it.
     pub(crate) fn aggregate(&self, function: &Function, outputs: &mut Outputs, named: &str) -> Result<Estimate, Refusal> {
         let call = self.call(function)?;
-        let rows = self.table.max_rows_per_person;
+        let rows = self.max_rows;
         let unit = &self.contract.unit_column;
         let condition = call.condition.clone();
         match (call.name.as_str(), call.distinct, call.args) {
@@ -174,7 +174,8 @@ impl Scope<'_> {
         let at = place_of_name(name);
         let name = called(function).unwrap_or_default();
         if over.is_some() {
-            return Err(not_private(at, "a window looks across people", "use GROUP BY"));
+            let hint = "write it in a subquery, with PARTITION BY the unit and the partition, and aggregate its result outside";
+            return Err(not_private(at, "a window stands beside aggregates", hint));
         }
         let plain = !uses_odbc_syntax && matches!(parameters, FunctionArguments::None) && null_treatment.is_none();
         let (distinct, args) = match args {
@@ -222,7 +223,7 @@ impl Scope<'_> {
     /// Count, centred sum and centred squares of a number.
     fn moments(&self, arg: &Expr, outputs: &mut Outputs, call: &Call<'_>, named: &str, squares: bool) -> Result<(u16, u16, u16), Refusal> {
         let measured = self.spread(arg)?;
-        let rows = self.table.max_rows_per_person;
+        let rows = self.max_rows;
         // What one person can move must fit 64 bits: 2^20 Linf R, or R^2 (see the mechanism's proof).
         let range = measured.hi.abs_diff(measured.lo);
         let reach = if squares { range.checked_mul(range) } else { Some(range) };
@@ -286,7 +287,7 @@ impl Scope<'_> {
             }
         };
         let measured = self.spread(number)?;
-        if self.table.max_rows_per_person > MAX_HISTOGRAM_VALUES_PER_PERSON {
+        if self.max_rows > MAX_HISTOGRAM_VALUES_PER_PERSON {
             let message =
                 format!("a quantile needs at most {MAX_HISTOGRAM_VALUES_PER_PERSON} rows a person, and this table lets more count");
             return Err(not_private(call.at, message, "ask AVG, or group by WIDTH_BUCKET and count"));
@@ -295,7 +296,7 @@ impl Scope<'_> {
         let span = measured.hi.abs_diff(measured.lo);
         let needed = u8::try_from(u64::BITS - span.leading_zeros()).unwrap_or(u8::MAX);
         let bins_log2 = needed.clamp(1, BINS_LOG2.min(MAX_BINS_LOG2));
-        let aggregate = Aggregate::Histogram { measured, bins_log2, max_rows_per_person: self.table.max_rows_per_person };
+        let aggregate = Aggregate::Histogram { measured, bins_log2, max_rows_per_person: self.max_rows };
         let histogram = outputs.index(aggregate, call.condition.clone(), &format!("{named} (histogram)"));
         Ok(Estimate::Quantile { histogram, fraction: if descending { 1_000_000 - millionths } else { millionths } })
     }

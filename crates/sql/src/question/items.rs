@@ -141,6 +141,7 @@ impl<'s, 'a> Questions<'s, 'a> {
         let at = place_of(expr);
         match self.scope.column(expr)? {
             Some(Meaning::Partition) => Ok(Source::Partition),
+            Some(Meaning::Open(open)) if self.scope.relation.as_table().is_none() => Err(open.refused_of_persons(at)),
             Some(Meaning::Open(open)) => Ok(Source::Open(open)),
             Some(Meaning::Unit) => {
                 let unit = &self.scope.contract.unit_column;
@@ -414,7 +415,7 @@ fn key_source(source: &Source, at: Option<Position>) -> Result<KeySource, Refusa
 }
 
 /// Its size, delta and share are the whole question's to say (`fit_open_key`).
-fn open_key(OpenColumn { column, max_bytes }: &OpenColumn) -> OpenKey {
+fn open_key(OpenColumn { column, max_bytes, contract: _ }: &OpenColumn) -> OpenKey {
     let (column, max_names, delta) = (column.clone(), 1, Delta::ZERO);
     OpenKey { column, max_bytes: *max_bytes, max_names, delta, share_num: 1, share_den: 1, names: None }
 }

@@ -10,6 +10,7 @@ mod from;
 mod items;
 mod literal;
 mod partition;
+mod prune;
 mod scope;
 mod types;
 
@@ -34,6 +35,7 @@ use scope::{Scope, Use};
 
 pub use aggregate::AGGREGATES;
 pub use expression::{FUNCTIONS, MAX_BUCKETS, MAX_LABEL_CHARS, MAX_LIST_ITEMS, MAX_PREDICATE_DEPTH};
+pub use from::WINDOW_FUNCTIONS;
 pub use items::MAX_KEY_VALUES;
 pub use partition::MAX_PARTITIONS;
 pub use types::MAX_NODES;
@@ -68,7 +70,7 @@ pub fn compile(sql: &str, contract: &DataContract, settings: &QuerySettings) -> 
     let at = |keyword: Keyword| parsed.find(&[keyword]);
     let select = sqlparser_start(select).or_else(|| at(Keyword::SELECT));
 
-    let reader = From { contract, parsed: &parsed, used: std::cell::RefCell::default() };
+    let reader = From::new(contract, &parsed);
     let names = reader.names(query.with)?;
     let mut scope = reader.scope(from, &names, 0)?;
     reader.check_used(&names)?;
@@ -105,7 +107,7 @@ pub fn compile(sql: &str, contract: &DataContract, settings: &QuerySettings) -> 
         contract: contract.hash(),
         contract_name: contract.name.clone(),
         budget_domain: contract.budget_domain.clone(),
-        table: scope.table.name.clone(),
+        relation: scope.relation.clone(),
         unit_column: contract.unit_column.clone(),
         partition_column: contract.partition_column.clone(),
         calendar: contract.calendar,
@@ -135,6 +137,7 @@ pub fn compile(sql: &str, contract: &DataContract, settings: &QuerySettings) -> 
     if plan.cells().is_none() {
         return Err(too_many_cells(parsed.find(&[Keyword::GROUP, Keyword::SELECT])));
     }
+    prune::unread_columns(&mut plan);
     check_people(&plan, contract, &places)?;
     // What nests too deep to be read back is refused here, with a hint, instead of at a holder.
     if PrivatePlan::from_bytes(&plan.to_bytes()).as_ref() != Ok(&plan) {
@@ -194,8 +197,9 @@ fn check_validity(scope: &Scope<'_>, used: &Use, partitions: &[Period]) -> Resul
             let is_of = |column_type: &ColumnType| {
                 matches!(column_type, ColumnType::Code { list, version } if *list == other.name && *version == other.version)
             };
-            let users: Vec<&str> =
-                scope.table.columns.iter().filter(|column| is_of(&column.column_type)).map(|column| column.name.as_str()).collect();
+            let tables = scope.relation.tables();
+            let columns = contract.tables.iter().filter(|table| tables.contains(table.name.as_str())).flat_map(|table| &table.columns);
+            let users: Vec<&str> = columns.filter(|column| is_of(&column.column_type)).map(|column| column.name.as_str()).collect();
             let columns = if users.is_empty() { "no column of this table".to_owned() } else { users.join(", ") };
             format!("version {} (used by {columns})", other.version)
         })

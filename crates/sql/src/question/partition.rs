@@ -47,12 +47,7 @@ impl Scope<'_> {
                 format!("restrict them at the top of WHERE: {}", self.partition_example()),
             ));
         };
-        let filter = match self.filter.as_slice() {
-            [] => None,
-            [one] => Some(one.clone()),
-            several => Some(Condition::And(several.to_vec())),
-        };
-        Ok((partitions, filter))
+        Ok((partitions, self.all_conditions()))
     }
 
     /// How the partition is restricted, for hints.

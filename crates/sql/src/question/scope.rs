@@ -1,7 +1,7 @@
 //! Names of a question: which column an identifier means, folded to lower case as SQL does without quotes.
 //!
-//! A scope has one table of persons, or a subquery over one, and public dimension tables joined to it. Every column stands for a typed
-//! expression over the table's own columns, so that what comes after knows neither aliases nor joins.
+//! A scope has one relation of persons and public dimension tables joined to it. Every column stands for a typed expression over the relation's
+//! own columns, so that what comes after knows neither aliases nor lookups.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use commun_domain::calendar::Period;
 use commun_domain::contract::{Column, ColumnType, DataContract, Table};
 use commun_domain::error::Position;
 use commun_domain::ids::is_name;
-use commun_domain::plan::{Condition, Value};
+use commun_domain::plan::{Condition, Relation, Value};
 use sqlparser::ast::{Expr, Ident};
 
 use super::types::{ListRef, Type, Typed};
@@ -36,6 +36,8 @@ pub(crate) enum Meaning {
 pub(crate) struct OpenColumn {
     pub(crate) column: String,
     pub(crate) max_bytes: u16,
+    /// Name of the data contract.
+    pub(crate) contract: String,
 }
 
 impl OpenColumn {
@@ -46,6 +48,21 @@ impl OpenColumn {
             at,
             format!("{column} is open text: nobody has declared its values, so it is a group key and nothing else"),
             format!("group by it alone: SELECT {column}, COUNT(*) ... GROUP BY {column}; for conditions use a column with a code list"),
+        )
+    }
+
+    /// What it is told where the rows of a person are brought together first. They are integers there, which such a text has none of.
+    pub(crate) fn refused_of_persons(&self, at: Option<Position>) -> Refusal {
+        let OpenColumn { column, .. } = self;
+        not_private(
+            at,
+            format!(
+                "{column} is open text: it is a group key of a table's own rows, not of a join of persons, UNION ALL, or a subquery with GROUP BY or a window"
+            ),
+            format!(
+                "ask about one table: SELECT {column}, COUNT(*) FROM {}.table ... GROUP BY {column}; a subquery may filter and compute",
+                self.contract
+            ),
         )
     }
 }
@@ -70,12 +87,16 @@ pub(crate) struct Use {
 #[derive(Debug)]
 pub(crate) struct Scope<'a> {
     pub(crate) contract: &'a DataContract,
-    pub(crate) table: &'a Table,
+    pub(crate) relation: Relation,
+    /// Linf: most rows of one person in one partition that count in one cell.
+    pub(crate) max_rows: u32,
     pub(crate) sources: Vec<Source>,
     /// The partitions that a subquery has restricted itself to.
     pub(crate) partitions: Option<Vec<Period>>,
     /// Conditions of subqueries and joins, all to hold.
     pub(crate) filter: Vec<Condition>,
+    /// Expressions that a GROUP BY or a window has worked out already, and what they stand for.
+    pub(crate) computed: Vec<(Expr, Typed)>,
     uses: RefCell<Vec<Use>>,
 }
 
@@ -101,14 +122,50 @@ impl<'a> Scope<'a> {
         columns.push((contract.partition_column.clone(), Meaning::Partition));
         columns.push((contract.unit_column.clone(), Meaning::Unit));
         let qualifiers = qualifiers(contract, &table.name, alias);
+        let mut scope = Self::of_relation(contract, Relation::Table(table.name.clone()), table.max_rows_per_person);
+        scope.sources.push(Source { qualifiers, columns });
+        scope
+    }
+
+    /// A relation of which nothing is visible yet.
+    pub(crate) fn of_relation(contract: &'a DataContract, relation: Relation, max_rows: u32) -> Self {
         Self {
             contract,
-            table,
-            sources: vec![Source { qualifiers, columns }],
+            relation,
+            max_rows,
+            sources: Vec::new(),
             partitions: None,
             filter: Vec::new(),
+            computed: Vec::new(),
             uses: RefCell::default(),
         }
+    }
+
+    /// The same rows with other columns visible.
+    pub(crate) fn with_sources(self, sources: Vec<Source>, computed: Vec<(Expr, Typed)>) -> Self {
+        Self { sources, computed, ..self }
+    }
+
+    /// The scope after a relation that has taken its conditions and expressions over.
+    pub(crate) fn replaced(self, relation: Relation, max_rows: u32) -> Self {
+        Self { relation, max_rows, filter: Vec::new(), ..self }
+    }
+
+    /// All conditions as one.
+    pub(crate) fn all_conditions(&self) -> Option<Condition> {
+        match self.filter.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            several => Some(Condition::And(several.to_vec())),
+        }
+    }
+
+    /// Refuses a second table of the same name.
+    pub(crate) fn refuse_second(&self, called: &[Vec<String>], at: Option<Position>) -> Result<(), Refusal> {
+        if self.sources.iter().any(|source| source.qualifiers.iter().any(|name| called.contains(name))) {
+            return Err(invalid(at, "two tables are called the same here", "give one an alias: JOIN table AS name"));
+        }
+        Ok(())
     }
 
     /// What is known of the code lists that were used.
@@ -128,6 +185,9 @@ impl<'a> Scope<'a> {
 
     /// The column that an expression is; `None` when it is not a column at all.
     pub(crate) fn column(&self, expr: &Expr) -> Result<Option<Meaning>, Refusal> {
+        if let Some((_, typed)) = self.computed.iter().find(|(known, _)| known == bare(expr)) {
+            return Ok(Some(Meaning::Typed(typed.clone())));
+        }
         let (qualifier, ident): (&[Ident], &Ident) = match bare(expr) {
             Expr::Identifier(ident) => (&[], ident),
             Expr::CompoundIdentifier(parts) => match parts.split_last() {
@@ -205,7 +265,10 @@ fn column_meaning(contract: &DataContract, column: &Column) -> Meaning {
         ColumnType::Boolean => Type::Boolean,
         ColumnType::Time { lo, hi } => Type::Time { lo: *lo, hi: *hi, grain: None, date: false },
         ColumnType::Code { list, version } => code_type(contract, list, version),
-        ColumnType::OpenText { max_bytes } => return Meaning::Open(OpenColumn { column: column.name.clone(), max_bytes: *max_bytes }),
+        ColumnType::OpenText { max_bytes } => {
+            let (column, contract) = (column.name.clone(), contract.name.clone());
+            return Meaning::Open(OpenColumn { column, max_bytes: *max_bytes, contract });
+        }
     };
     Meaning::Typed(Typed { value: Value::Column(column.name.clone()), of })
 }

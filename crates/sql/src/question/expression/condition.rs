@@ -289,7 +289,7 @@ fn literal_text<'e>(typed: &Typed, expr: &'e Expr) -> Option<&'e str> {
 }
 
 /// `left op right` for two expressions.
-pub(super) fn compare(left: Typed, op: CompareOp, right: Typed, at: Option<Position>) -> Result<Condition, Refusal> {
+pub(crate) fn compare(left: Typed, op: CompareOp, right: Typed, at: Option<Position>) -> Result<Condition, Refusal> {
     check_comparable(&left.of, &right.of, at)?;
     let ordered = !matches!(op, CompareOp::Eq | CompareOp::Ne);
     if ordered && matches!(left.of, Type::Text { .. } | Type::Boolean) {

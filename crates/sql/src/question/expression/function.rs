@@ -74,7 +74,8 @@ impl Scope<'_> {
     pub(super) fn function(&self, function: &Function, depth: usize, at: Option<Position>) -> Result<Typed, Refusal> {
         let at = place_of_name(&function.name).or(at);
         if function.over.is_some() {
-            return Err(not_private(at, "a window looks across people", "use GROUP BY"));
+            let hint = "write it as a column of a subquery, with PARTITION BY the unit and the partition";
+            return Err(not_private(at, "a window is not read here", hint));
         }
         let name = called(function).unwrap_or_default();
         let Some((_, fewest, most)) = FUNCTIONS.iter().find(|(known, ..)| *known == name) else {

@@ -20,7 +20,7 @@ use super::types::{MAX_SCALE, Type, Typed, unify};
 use crate::refuse::{bare, invalid, not_private, place_of};
 
 pub use condition::MAX_LIST_ITEMS;
-pub(crate) use condition::{compare_op, operands, refuse_ambiguous};
+pub(crate) use condition::{compare, compare_op, operands, refuse_ambiguous};
 pub use function::{FUNCTIONS, MAX_BUCKETS};
 pub(crate) use function::{arguments, called, is_not_null};
 

@@ -90,7 +90,7 @@ fn forms_of_aggregates_that_are_not_read_say_what_to_write() {
         ("COUNT(commute.*)", UNSAFE, 8, "COUNT(*)"),
         ("COUNT(DISTINCT home_arr)", UNSAFE, 23, "group by the expression"),
         ("COUNT(DISTINCT subscriber_id, km)", UNSAFE, 8, "COUNT(DISTINCT subscriber_id)"),
-        ("COUNT(*) OVER ()", UNSAFE, 8, "GROUP BY"),
+        ("COUNT(*) OVER ()", UNSAFE, 8, "in a subquery"),
         ("SUM(home_arr)", INVALID, 12, "km, trips"),
         ("SUM(works)", INVALID, 12, "FILTER"),
         ("SUM(ref_month)", INVALID, 12, "km, trips"),

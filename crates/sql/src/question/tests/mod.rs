@@ -5,6 +5,7 @@ mod aggregates;
 mod clauses;
 mod expressions;
 mod open;
+mod persons;
 mod sources;
 
 use commun_domain::plan::{CompareOp, Condition, Estimate, Measured, Value};

@@ -100,3 +100,52 @@ fn people_count_once_in_a_rollup_of_names_only_in_one_group() {
     assert!(compile(&sql, &contract(), &settings(1)).is_ok());
     assert_eq!(compile(&sql, &contract(), &settings(2)).unwrap_err().code, UNSAFE);
 }
+
+/// Where rows of a person are brought together first they are integers, which a text that nobody has declared is not.
+#[test]
+fn open_text_goes_through_no_relation_of_persons() {
+    let month = "WHERE ref_month = '2011-01'";
+    let rows = "SELECT subscriber_id, ref_month, employer FROM mobility.commute";
+    let over = "OVER (PARTITION BY subscriber_id, ref_month";
+    for (from, text) in [
+        (format!("({rows} UNION ALL {rows})"), "employer"),
+        (format!("({rows} GROUP BY subscriber_id, ref_month, employer)"), "employer"),
+        (format!("(SELECT subscriber_id, ref_month, employer, COUNT(*) AS n FROM mobility.commute GROUP BY 1, 2, 3)"), "employer"),
+        (format!("(SELECT subscriber_id, ref_month, employer, ROW_NUMBER() {over} ORDER BY km) AS n FROM mobility.commute)"), "employer"),
+        (format!("(SELECT subscriber_id, ref_month, mode, COUNT(*) {over}, employer) AS n FROM mobility.commute)"), "n > 1"),
+        (
+            format!(
+                "(SELECT a.subscriber_id, a.ref_month, a.employer FROM mobility.commute AS a JOIN mobility.commute AS b USING (subscriber_id, ref_month))"
+            ),
+            "employer",
+        ),
+        (
+            format!(
+                "(SELECT a.subscriber_id, a.ref_month, b.employer FROM mobility.commute AS a LEFT JOIN mobility.commute AS b USING (subscriber_id, ref_month))"
+            ),
+            "employer",
+        ),
+    ] {
+        let found = refusal(&format!("SELECT {text} AS k, COUNT(*) FROM {from} AS s {month} GROUP BY 1"));
+        assert!(
+            found.code == UNSAFE && found.message.contains("of a table's own rows") && found.hint.contains("ask about one table"),
+            "{from}: {found:?}"
+        );
+        assert!(found.position.is_some(), "{from}");
+    }
+    // What is no key of such a subquery is no column of it, as for any other.
+    let found = refusal(&format!(
+        "SELECT employer, COUNT(*) FROM (SELECT subscriber_id, ref_month, SUM(km) AS km FROM mobility.commute GROUP BY 1, 2) AS s {month} GROUP BY 1"
+    ));
+    assert!(found.code == INVALID && found.message.contains("no column employer"), "{found:?}");
+    // Rows of a join of persons by an open text would be pairs that a condition on it chose.
+    let found = refusal(&format!(
+        "SELECT COUNT(*) FROM mobility.commute AS a JOIN mobility.commute AS b ON a.subscriber_id = b.subscriber_id AND a.ref_month = b.ref_month AND a.employer = b.employer {month}"
+    ));
+    assert!(found.code == UNSAFE && found.message.contains("open text"), "{found:?}");
+    // A lookup leaves a table's rows as they are.
+    let found = plan(&format!(
+        "SELECT employer, d.region, COUNT(*) FROM mobility.commute AS c JOIN mobility.district AS d ON c.home_arr = d.code {month} GROUP BY 1, 2"
+    ));
+    assert!(found.open_key().is_some() && found.relation.as_table() == Some("commute"));
+}

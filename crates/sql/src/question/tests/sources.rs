@@ -70,7 +70,7 @@ fn a_dimension_is_a_lookup_of_its_key() {
         (sql.replace(" ON c.home_arr = d.code", ""), INVALID, "by its key alone"),
         (sql.replace("JOIN", "CROSS JOIN").replace(" ON c.home_arr = d.code", ""), UNSAFE, "join"),
         (sql.replace("JOIN", "RIGHT JOIN"), UNSAFE, "join"),
-        (sql.replace("mobility.district", "mobility.commute"), UNSAFE, "tables of persons are not joined"),
+        (sql.replace("mobility.district", "mobility.commute"), UNSAFE, "joined by the unit and the partition"),
         (sql.replace("mobility.district", "mobility.nothing"), INVALID, "mobility.district"),
         (sql.replace("AS d ON", "AS c ON"), INVALID, "called the same"),
     ] {
