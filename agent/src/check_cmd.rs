@@ -8,6 +8,7 @@ use commun_domain::Document;
 use commun_domain::contract::DataContract;
 use commun_domain::contract_toml::parse_contract;
 use commun_domain::signed::SignedDocument;
+use commun_engine::{EngineOptions, HolderEngine};
 use commun_store::{AgentStore, StoreOptions};
 use commun_trust::Pins;
 
@@ -22,6 +23,10 @@ const MAX_CONTRACT_FILE_BYTES: u64 = 40 << 20;
 pub(crate) fn check(config: &Config, contract: Option<&Path>) -> anyhow::Result<bool> {
     let given = contract.map(from_file).transpose()?;
     let mut bindings = config.load_bindings()?;
+    // As the agent does when it starts.
+    HolderEngine::new(bindings.clone(), &EngineOptions::default())?;
+    let without = bindings.iter().filter(|(binding, _)| binding.objections.is_none()).count();
+    let unequal = (1..bindings.len()).contains(&without);
     if let Some(given) = &given {
         let names: Vec<String> = bindings.iter().map(|(binding, _)| format!("\"{}\"", binding.contract)).collect();
         bindings.retain(|(binding, _)| binding.contract == given.name);
@@ -42,6 +47,9 @@ pub(crate) fn check(config: &Config, contract: Option<&Path>) -> anyhow::Result<
         let report = runtime.block_on(commun_engine::check(&binding, &folder, &contract))?;
         crate::print(&report.to_string());
         usable &= report.usable();
+    }
+    if unequal {
+        crate::print("WARNING a list of objections counts for its own binding, and some bindings have none\n");
     }
     Ok(usable)
 }

@@ -77,12 +77,15 @@ impl Asked {
         };
         let plan = compile(sql, contract, &settings)?;
         let agents = holders.max(1);
-        let priced = rho_for_margin(&plan, target, agents, HONEST_SHARES).map_err(impossible)?;
+        let priced = match rho_for_margin(&plan, target, agents, HONEST_SHARES) {
+            Err(TargetError::Unreachable { ref column }) if !limits.is_empty() => {
+                return Err(beyond(&plan, target, column, limits, agents).into());
+            }
+            other => other.map_err(impossible)?,
+        };
         let charged = price::price(&plan, priced.rho).map_err(|e| CliError::Document(e.to_string()))?.rho;
         if let Some(limit) = limits.iter().filter(|limit| limit.rho < charged).min_by_key(|limit| limit.rho) {
-            // One unit above what is asked for, or two.
-            let above = charged.checked_sub(priced.rho).unwrap_or_default();
-            return Err(too_dear(&plan, target, &priced.column, (charged, above), limit, agents).into());
+            return Err(too_dear(&plan, target, &priced.column, charged, limit, agents).into());
         }
         eprintln!(
             "a margin of ±{:.2} for {} costs rho {charged} (epsilon {:.4} at delta {}) for each holder and period, with {agents} holder(s)",
@@ -110,22 +113,34 @@ fn impossible(error: TargetError) -> CliError {
     }
 }
 
-fn too_dear(
-    plan: &PrivatePlan,
-    target: &MarginTarget,
-    column: &str,
-    (charged, above): (Rho, Rho),
-    limit: &Limit<'_>,
-    agents: u32,
-) -> Refusal {
+/// A margin that not even the highest price gives.
+fn beyond(plan: &PrivatePlan, target: &MarginTarget, column: &str, limits: &[Limit<'_>], agents: u32) -> Refusal {
+    let error = TargetError::Unreachable { column: column.to_owned() };
+    let tightest = limits.iter().min_by_key(|limit| limit.rho);
+    let hint = tightest.map_or_else(String::new, |limit| what_it_is(plan, column, limit, agents));
+    Refusal::new(WireCode::OverBudget, format!("±{} for {column}: {error}", target.margin), hint)
+}
+
+/// The margin that a limit pays.
+fn what_it_is(plan: &PrivatePlan, column: &str, limit: &Limit<'_>, agents: u32) -> String {
+    // The price is one unit above what is asked for, and one more where there are names.
+    let above = Rho::from_units(if plan.open_key().is_some() { 2 } else { 1 });
     let within = limit.rho.checked_sub(above).filter(|rho| *rho > Rho::ZERO);
     let margin = within.and_then(|rho| margin_at(plan, column, rho, agents, HONEST_SHARES));
-    let hint = margin.map_or_else(
+    margin.map_or_else(
         || "a smaller question costs less".to_owned(),
         |margin| format!("for rho {} it is ±{margin:.2}; fewer columns cost less, and EXPLAIN shows what coarser groups give", limit.rho),
-    );
-    let message = format!("a margin of ±{} for {column} costs rho {charged}, more than {} (rho {})", target.margin, limit.of, limit.rho);
-    Refusal::new(WireCode::OverBudget, message, hint)
+    )
+}
+
+fn too_dear(plan: &PrivatePlan, target: &MarginTarget, column: &str, charged: Rho, limit: &Limit<'_>, agents: u32) -> Refusal {
+    // Two prices that look alike are told apart by their units.
+    let digits = |rho: Rho| {
+        if charged.to_string() == limit.rho.to_string() { format!("{rho}, {} units of 2^-40", rho.units()) } else { rho.to_string() }
+    };
+    let (costs, most) = (digits(charged), digits(limit.rho));
+    let message = format!("a margin of ±{} for {column} costs rho {costs}, more than {} (rho {most})", target.margin, limit.of);
+    Refusal::new(WireCode::OverBudget, message, what_it_is(plan, column, limit, agents))
 }
 
 #[cfg(test)]

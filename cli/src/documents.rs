@@ -17,6 +17,7 @@ use commun_trust::sign;
 use crate::args::{DocumentCommand, KeyCommand};
 use crate::client::Client;
 use crate::error::{CliError, read, write};
+use crate::output::one_line;
 use crate::profile::Profile;
 use crate::show;
 
@@ -118,12 +119,14 @@ fn signers(document: &SignedDocument, bundle: Option<&TrustBundle>) -> Vec<Strin
         lines.push(match officer {
             Some(officer) if sign::signers(&one, &[officer.key]).is_ok_and(|keys| keys.len() == 1) => {
                 good.insert(officer.key);
-                format!("signed by      {} (key {})", officer.office, signature.key)
+                format!("signed by      {} (key {})", one_line(&officer.office), signature.key)
             }
-            Some(officer) => format!("NOT signed by  {}: the signature with key {} is not good", officer.office, signature.key),
+            Some(officer) => format!("NOT signed by  {}: the signature with key {} is not good", one_line(&officer.office), signature.key),
             None => format!("signed by key  {}, which is no officer's of trust bundle {}", signature.key, bundle.version),
         });
     }
+    // Whose a key is says the bundle alone, and anybody can make one.
+    lines.push(format!("trust bundle   {}: compare it with the pin that you were given", bundle.hash()));
     lines.push(format!("signatures     of {} officer(s); trust bundle {} asks for {}", good.len(), bundle.version, bundle.threshold));
     lines
 }

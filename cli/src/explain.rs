@@ -1,6 +1,6 @@
 //! `commun explain`: price, what is left, and how precise the answer would be, also at half and at double the price, and for coarser groups.
 //!
-//! Margins are computed here, from the plan that this side compiled; only what is left of budgets is the coordinator's word. `commun try` shows
+//! Margins are computed here, from the plan that this side compiled; what is left of budgets, and how many holders are listed, is the coordinator's word. `commun try` shows
 //! the same without a coordinator.
 
 use std::io::Write;

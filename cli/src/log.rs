@@ -16,6 +16,7 @@ use ed25519_dalek::VerifyingKey;
 
 use crate::client::Client;
 use crate::error::CliError;
+use crate::output::one_line;
 use crate::profile::Profile;
 
 /// `commun log`
@@ -129,9 +130,4 @@ fn describe(entry: &LogEntry, state: &TrustState) -> String {
 
 fn stated(rho: Rho, delta: commun_domain::Delta) -> String {
     format!("rho {rho} (epsilon {:.4})", epsilon_for_rho(rho, delta))
-}
-
-/// A text on one line, without signs that a terminal would obey.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).collect()
 }

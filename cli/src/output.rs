@@ -150,3 +150,8 @@ pub fn report(release: &ResultRelease, stored: bool) -> serde_json::Value {
         "released_at_ms": release.released_at_ms,
     })
 }
+
+/// A text on one line, without signs that a terminal would obey.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).collect()
+}

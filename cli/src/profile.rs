@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_documented_sample_is_read() {
-        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config/profile.toml");
+        let sample = "../deploy/config/profile.toml";
         let read = commun_service::load_config::<RawProfile>(std::path::Path::new(sample));
         assert!(read.is_ok_and(|profile| profile.keys.query_key.is_some()));
     }

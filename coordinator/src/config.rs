@@ -215,7 +215,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
-    const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config/coordinator.toml");
+    const SAMPLE: &str = "../deploy/config/coordinator.toml";
 
     #[test]
     fn the_documented_sample_is_read_and_states_the_defaults() {

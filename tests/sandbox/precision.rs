@@ -4,7 +4,7 @@ use crate::harness::child::run;
 use crate::harness::rows::MONTH;
 use crate::harness::{Federation, Setup, commutes, text};
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const ROOT: &str = "..";
 
 #[test]
 fn a_margin_is_turned_into_its_price_before_the_question_is_signed() {

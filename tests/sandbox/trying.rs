@@ -2,7 +2,7 @@
 
 use crate::harness::child::run;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const ROOT: &str = "..";
 const PAGE: &str = include_str!("../../docs/reference/sql.md");
 
 fn contract() -> String {

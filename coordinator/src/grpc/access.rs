@@ -175,7 +175,7 @@ mod tests {
                 }
             }
         }
-        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/commun/v1")).unwrap().count();
+        let files = std::fs::read_dir("../proto/commun/v1").unwrap().count();
         assert_eq!(files, PROTO.len(), "a .proto file is missing in this test");
         let rows: Vec<_> = TABLE.iter().map(|(service, method, _)| ((*service).to_owned(), (*method).to_owned())).collect();
         assert_eq!(rows.len(), rows.iter().collect::<BTreeSet<_>>().len());

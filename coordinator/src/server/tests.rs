@@ -26,7 +26,7 @@ use crate::pki_cmd::tests::{federation, pin};
 /// A federation's files and its coordinator's configuration.
 fn prepare(folder: &Path) -> PathBuf {
     federation(&folder.join("pki"));
-    let sample = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config/coordinator.toml")).unwrap();
+    let sample = std::fs::read_to_string("../deploy/config/coordinator.toml").unwrap();
     let text = sample
         .replace("0.0.0.0:7443", "127.0.0.1:0")
         .replace("commun.example", "commun.test")

@@ -22,7 +22,7 @@ use crate::binding::Binding;
 use crate::bound::{Room, Shape, Totals};
 use crate::error::EngineError;
 use crate::lower::{Lowering, Needed};
-use crate::objections::{self, Objectors};
+use crate::objections::{self, Broken, Objectors};
 use crate::physical::{self, BoundExec};
 use crate::read::{Reading, UnitKind, readable};
 use crate::work::{Outcome, Times, Work};
@@ -123,18 +123,19 @@ impl EngineOptions {
     }
 }
 
-/// The engine over a holder's files. Opens nothing before [`Engine::evaluate`].
+/// The engine over a holder's files. [`Engine::ready`] opens the list of objections; nothing else is opened before [`Engine::evaluate`].
 #[derive(Clone, Debug)]
 pub struct DataFusionEngine {
     binding: Arc<Binding>,
     folder: PathBuf,
     options: EngineOptions,
+    broken: Broken,
 }
 
 impl DataFusionEngine {
     /// `folder`: where relative paths of the binding begin.
     pub fn new(binding: Binding, folder: impl Into<PathBuf>) -> Self {
-        Self { binding: Arc::new(binding), folder: folder.into(), options: EngineOptions::default() }
+        Self { binding: Arc::new(binding), folder: folder.into(), options: EngineOptions::default(), broken: Broken::default() }
     }
 
     /// The same engine with other options.
@@ -146,7 +147,11 @@ impl DataFusionEngine {
 
     async fn objectors(&self, kind: UnitKind) -> Result<Objectors, EngineError> {
         let limit = self.options.room(0).bytes.map(|bytes| bytes / 2);
-        Objectors::read(self.binding.objections.as_ref(), &self.folder, &self.options, kind, limit).await
+        let read = Objectors::read(self.binding.objections.as_ref(), &self.folder, &self.options, kind, limit).await;
+        if let (Err(error), Some(list)) = (&read, &self.binding.objections) {
+            self.broken.note(list, &self.folder, error);
+        }
+        read
     }
 
     /// [`Engine::evaluate`], and where the time went. For benchmarks.
@@ -243,6 +248,9 @@ impl DataFusionEngine {
 impl Engine for DataFusionEngine {
     fn ready(&self, contract: &str) -> Result<(), EngineError> {
         is_for(&self.binding, contract)?;
+        if let Some(list) = &self.binding.objections {
+            self.broken.check(list, &self.folder)?;
+        }
         objections::ready(self.binding.objections.as_ref(), &self.folder)
     }
 

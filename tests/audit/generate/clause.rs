@@ -6,25 +6,8 @@ use super::Draft;
 use super::scalar::Kind;
 use crate::table::MONTHS;
 
-/// Clauses and forms that must occur, as the reference page calls them.
+/// Clauses and forms that must occur beside [`SOURCES`], as the reference page calls them.
 pub(super) const CLAUSES: &[&str] = &[
-    "alias",
-    "JOIN",
-    "LEFT JOIN",
-    "USING",
-    "WITH",
-    "subquery",
-    "subquery that filters and computes",
-    "GROUP BY of a person",
-    "COUNT, AVG, MIN and MAX of a person",
-    "HAVING of a person",
-    "window that numbers",
-    "window that looks away",
-    "window that adds up",
-    "JOIN of persons",
-    "LEFT JOIN of persons",
-    "UNION ALL",
-    "window over GROUP BY",
     "partition =",
     "partition IN",
     "partition BETWEEN",
@@ -315,7 +298,7 @@ impl Draft<'_> {
 }
 
 /// What stands after FROM, and what stands in it.
-const SOURCES: &[&str] = &[
+pub(super) const SOURCES: &[&str] = &[
     "alias",
     "JOIN",
     "LEFT JOIN",

@@ -1,7 +1,7 @@
 //! Random questions as SQL text, made of every construct that is read.
 //!
 //! To add a construct: an expression is a row of [`scalar::TEMPLATES`], an aggregate a row of [`aggregate::TEMPLATES`], anything else a
-//! name in [`clause::CLAUSES`] and the lines of [`clause`] that write it. The fuzz then asks for it until it has bound often enough.
+//! name in [`clause::CLAUSES`] or [`clause::SOURCES`] and the lines of [`clause`] that write it. The fuzz then asks for it until it has bound often enough.
 
 mod aggregate;
 mod clause;
@@ -25,7 +25,7 @@ pub(crate) fn constructs() -> BTreeSet<&'static str> {
     let aggregates = commun_sql::AGGREGATES.iter().map(|(name, _)| *name);
     let written = scalar::TEMPLATES.iter().map(|template| template.construct);
     let written = written.chain(aggregate::TEMPLATES.iter().map(|template| template.construct));
-    functions.chain(aggregates).chain(clause::CLAUSES.iter().copied()).chain(written).collect()
+    functions.chain(aggregates).chain(clause::CLAUSES.iter().chain(clause::SOURCES).copied()).chain(written).collect()
 }
 
 /// A question being written.
@@ -72,7 +72,7 @@ pub(crate) fn rarest(bound: &BTreeMap<&'static str, u32>, dice: &mut Dice) -> Ve
         names.sort_unstable();
         names.into_iter().map(|(_, _, name)| name).take(count).collect()
     };
-    let is_clause = |name: &str| clause::CLAUSES.contains(&name);
+    let is_clause = |name: &str| clause::CLAUSES.contains(&name) || clause::SOURCES.contains(&name);
     let is_aggregate = |name: &str| aggregate::TEMPLATES.iter().any(|template| template.construct == name);
     let chosen = [rarest(&is_clause, 3), rarest(&is_aggregate, 2), rarest(&|name| !is_clause(name) && !is_aggregate(name), 3)];
     chosen.concat()

@@ -30,7 +30,7 @@ pub struct Computed {
 canonical_struct!(Computed { name, value });
 
 /// What is made of several rows of one person. NULL takes no part; without a value that takes part, counts are 0 and the others NULL.
-/// Sums that leave 64 bits are cut there, which the compiler excludes by the static range.
+/// Sums that leave 64 bits are cut there: the compiler clamps them to less, or excludes it by the static range.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Fold {
     /// `COUNT(*)`.

@@ -158,6 +158,9 @@ impl fmt::Display for TableReport {
                 self.left_out
             )?;
         }
+        if self.objections.is_some_and(|ids| ids > 0) && self.left_out == 0 && self.rows > 0 {
+            writeln!(f, "  WARNING no row is of a unit that is listed: are the ids written as in the column of the unit?")?;
+        }
         if self.rows == 0 && self.faults.is_empty() {
             writeln!(f, "  WARNING there are no rows: every answer would be noise alone")?;
         }

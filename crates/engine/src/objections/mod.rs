@@ -2,8 +2,10 @@
 //!
 //! The list is read anew for each question, so that an objection counts from the next question on. It is read strictly, unlike data: one entry
 //! that cannot be read, and no question is answered, because a row that is read wrongly costs accuracy and an objection that is read wrongly
-//! costs a person's right. Nothing of the list, neither its size nor a hash, leaves this module but for the holder's own `check`.
+//! costs a person's right. Nothing of the list, neither its size nor a hash, leaves this module but for the holder's own `check`; how long it takes
+//! to read is seen from outside as long as there are no time slots.
 
+mod broken;
 mod ids;
 
 use std::io;
@@ -19,6 +21,7 @@ use crate::read::{Texts, UnitKind, Units, is_unit};
 use crate::source::csv::{Lines, split};
 use crate::{EngineError, EngineOptions, source};
 
+pub(crate) use broken::Broken;
 use ids::Ids;
 
 /// Name of the list where a table needs one.
@@ -88,13 +91,24 @@ pub(crate) fn ready(list: Option<&Objections>, folder: &Path) -> Result<(), Engi
     let Some(list) = list else { return Ok(()) };
     let path = folder.join(&list.path);
     let opened = match list.format {
-        ListFormat::Parquet => {
-            let is_pattern = path.to_str().is_some_and(|text| text.contains(['*', '?', '[']));
-            if is_pattern { Ok(()) } else { std::fs::metadata(&path).map(drop).map_err(|error| error.to_string()) }
-        }
+        ListFormat::Parquet => something_at(&path),
         ListFormat::Lines | ListFormat::Csv => open(list, &path).map(drop),
     };
     opened.map_err(|message| EngineError::Objections { path, message })
+}
+
+/// Whether there is a file, or a folder that is not empty, as a forgotten mount is. Of a pattern, the folder before its first wildcard.
+fn something_at(path: &Path) -> Result<(), String> {
+    let is_pattern = |path: &Path| path.to_string_lossy().contains(['*', '?', '[']);
+    let path = path.ancestors().find(|path| !is_pattern(path)).unwrap_or(path);
+    let said = |error: io::Error| error.to_string();
+    if !std::fs::metadata(path).map_err(said)?.is_dir() {
+        return Ok(());
+    }
+    match std::fs::read_dir(path).map_err(said)?.next() {
+        Some(entry) => entry.map(drop).map_err(said),
+        None => Err(format!("the folder {} is empty", path.display())),
+    }
 }
 
 /// A text list, its header read: the place of the column, and how many there are.
@@ -175,6 +189,10 @@ async fn from_parquet(list: &Objections, folder: &Path, options: &EngineOptions,
 
 fn add(ids: &mut Ids, id: Option<&str>) -> Result<(), String> {
     let id = id.filter(|id| is_unit(id)).ok_or("there is no id, or one longer than any unit's")?;
+    if id.contains(char::is_control) {
+        // Line ends of another system, or a file that a crash has filled with zeros: several ids would be one that is nobody's.
+        return Err("there is a control character in the id; end lines with LF or CR LF".to_owned());
+    }
     ids.add(id)
 }
 

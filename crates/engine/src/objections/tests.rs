@@ -8,7 +8,8 @@ use commun_domain::plan::{Aggregate, PrivatePlan};
 use parquet::arrow::ArrowWriter;
 
 use super::*;
-use crate::testing::{DIRECT, Row, binding, contract, csv, evaluate, options, output, plan};
+use crate::testing::{DIRECT, Row, binding, contract, csv, evaluate, options, output, plan, query_id};
+use crate::{DataFusionEngine, Engine};
 
 /// Rows of persons `1` to `4`; person 4 has the most.
 fn rows() -> Vec<Row> {
@@ -109,6 +110,8 @@ async fn a_list_that_cannot_be_read_whole_refuses_the_question() {
         (b"1\n04\n".to_vec(), "line 2: the unit column holds whole numbers"),
         (b"subscriber\n4\n".to_vec(), "line 1: the unit column"),
         (b"1\n \xff\n".to_vec(), "line 2 is not UTF-8"),
+        (b"1\r2\r".to_vec(), "line 1: there is a control character"),
+        (b"\0\0\0\0".to_vec(), "line 1: there is a control character"),
         ([b"1\n", "9".repeat(2000).as_bytes()].concat(), "line 2: there is no id, or one longer"),
         ([b"1\n", "9".repeat(2 << 20).as_bytes()].concat(), "line 2 is too long"),
     ] {
@@ -155,6 +158,38 @@ async fn what_is_wrong_before_reading_is_known_before_reading() {
         holder.write(file, "id\n");
         assert_eq!(ready(list, holder.folder.path()).is_err(), file == "list.csv");
     }
+}
+
+#[tokio::test]
+async fn of_a_list_that_could_not_be_read_nothing_more_is_asked_until_it_has_changed() {
+    let holder = Holder::new(NUMBER, LINES);
+    holder.write("list.txt", "1\n04\n");
+    let engine = DataFusionEngine::new(holder.binding.clone(), holder.folder.path());
+    let (plan, contract) = (question(), contract());
+    let ready = || engine.ready("mobility").map_err(|error| error.to_string());
+    assert_eq!(ready(), Ok(()));
+    let found = engine.evaluate(&plan, &query_id(1), &contract).await.unwrap_err().to_string();
+    assert!(found.contains("line 2") && ready() == Err(found.clone()) && ready() == Err(found), "the next question is not charged for it");
+    holder.write("list.txt", "1\n4\n# no");
+    assert_eq!(ready(), Ok(()));
+    assert!(engine.evaluate(&plan, &query_id(1), &contract).await.is_err());
+    holder.write("list.txt", "1\n4\n");
+    assert_eq!(ready(), Ok(()));
+    assert_eq!(engine.evaluate(&plan, &query_id(1), &contract).await.unwrap().outputs[0], [2]);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_empty_as_one_that_is_not_mounted_is_no_list() {
+    let holder = Holder::new(NUMBER, "format = \"parquet\"\npath = \"lists\"\ncolumn = \"who\"\n");
+    let list = holder.binding.objections.as_ref();
+    let folder = holder.folder.path().join("lists");
+    std::fs::create_dir(&folder).unwrap();
+    assert!(ready(list, holder.folder.path()).unwrap_err().to_string().contains("is empty"));
+    let pattern = Holder::new(NUMBER, "format = \"parquet\"\npath = \"lists/*.parquet\"\ncolumn = \"who\"\n");
+    assert!(ready(pattern.binding.objections.as_ref(), holder.folder.path()).is_err());
+    parquet(&folder.join("a.parquet"), "who", Arc::new(Int64Array::from(vec![4])));
+    assert!(ready(list, holder.folder.path()).is_ok() && ready(pattern.binding.objections.as_ref(), holder.folder.path()).is_ok());
+    assert_eq!(holder.counts().await.unwrap(), (3, 6));
 }
 
 #[tokio::test]

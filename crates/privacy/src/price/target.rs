@@ -49,8 +49,8 @@ pub enum TargetError {
     /// No column has one.
     #[error("no column's margin can be known before it is asked; add a COUNT or SUM, or say how much to spend")]
     NoColumn,
-    /// No price is high enough, as for a number that is rounded to tens.
-    #[error("no price makes the margin of {column} so small; ask for a larger one, or round less")]
+    /// No price is high enough, as for a number that is rounded to tens, or that one person moves by very much.
+    #[error("no price up to rho {MOST} makes the margin of {column} so small; ask for a larger one, or round less")]
     Unreachable {
         /// Its name.
         column: String,

@@ -3,12 +3,15 @@
 //! A count or sum of a person's rows is clamped here as it would be in an answer: to Linf rows' worth. So its range, and with it the noise of what is
 //! asked of it outside, does not depend on how many rows a person could have at the very most.
 
+use std::ops::ControlFlow;
+
 use commun_domain::Refusal;
 use commun_domain::error::Position;
 use commun_domain::plan::relation::{Computed, Fold, Folded, Relation};
 use commun_domain::plan::{Condition, Rounding, Value};
 use sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, SelectItem, Value as Literal,
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, SelectItem,
+    Value as Literal, visit_expressions,
 };
 
 use super::From;
@@ -56,14 +59,9 @@ impl<'a> From<'_, 'a> {
         having: Option<&Expr>,
         at: Option<Position>,
     ) -> Result<Scope<'a>, Refusal> {
-        let mut calls = Vec::new();
-        for expr in items.iter().filter_map(expression_of).chain(having) {
-            functions(expr, &mut |function| {
-                if function.over.is_none() && called(function).is_some_and(|name| is_aggregate(&name)) && !calls.contains(&function) {
-                    calls.push(function);
-                }
-            });
-        }
+        let calls = calls(items.iter().filter_map(expression_of).chain(having), |function| {
+            function.over.is_none() && called(function).is_some_and(|name| is_aggregate(&name))
+        });
         if group_by.is_empty() && calls.is_empty() && having.is_none() {
             return Ok(inner);
         }
@@ -101,8 +99,8 @@ impl<'a> From<'_, 'a> {
         }
         let mut computed: Vec<(Expr, Typed)> = Vec::new();
         for function in calls {
-            let typed = inner.fold(function, &mut folds, &mut |folds, fold, condition| folds.column(fold, condition))?;
-            computed.push((Expr::Function(function.clone()), typed));
+            let typed = inner.fold(&function, &mut folds, &mut |folds, fold, condition| folds.column(fold, condition))?;
+            computed.push((Expr::Function(function), typed));
         }
         let key =
             |(_, typed, computed): &(&Expr, Typed, Computed)| Typed { value: Value::Column(computed.name.clone()), of: typed.of.clone() };
@@ -174,80 +172,21 @@ pub(super) fn expression_of(item: &SelectItem) -> Option<&Expr> {
     }
 }
 
-/// Calls `visit` with every function of an expression, outer ones first.
-pub(super) fn functions<'e>(expr: &'e Expr, visit: &mut impl FnMut(&'e Function)) {
-    // The visitor of `sqlparser` lends each part for its call alone, so the parts are walked by place here.
-    let mut todo = vec![expr];
-    while let Some(expr) = todo.pop() {
-        if let Expr::Function(function) = expr {
-            visit(function);
-        }
-        parts(expr, &mut |part| todo.push(part));
+/// The different function calls of some expressions of which `wanted` holds, in the order of the text.
+pub(super) fn calls<'e>(expressions: impl Iterator<Item = &'e Expr>, wanted: impl Fn(&Function) -> bool) -> Vec<Function> {
+    let mut found: Vec<Function> = Vec::new();
+    for expression in expressions {
+        let _ = visit_expressions(expression, |part| {
+            if let Expr::Function(function) = part
+                && wanted(function)
+                && !found.contains(function)
+            {
+                found.push(function.clone());
+            }
+            ControlFlow::<()>::Continue(())
+        });
     }
-}
-
-/// The expressions directly inside one, of the kinds that a question may have.
-fn parts<'e>(expr: &'e Expr, push: &mut impl FnMut(&'e Expr)) {
-    match expr {
-        Expr::Nested(inner)
-        | Expr::UnaryOp { expr: inner, .. }
-        | Expr::Cast { expr: inner, .. }
-        | Expr::Extract { expr: inner, .. }
-        | Expr::Floor { expr: inner, .. }
-        | Expr::Ceil { expr: inner, .. }
-        | Expr::Substring { expr: inner, .. }
-        | Expr::Trim { expr: inner, .. }
-        | Expr::IsNull(inner)
-        | Expr::IsNotNull(inner)
-        | Expr::IsTrue(inner)
-        | Expr::IsNotTrue(inner)
-        | Expr::IsFalse(inner)
-        | Expr::IsNotFalse(inner)
-        | Expr::IsUnknown(inner)
-        | Expr::IsNotUnknown(inner)
-        | Expr::Like { expr: inner, .. }
-        | Expr::ILike { expr: inner, .. } => push(inner),
-        Expr::BinaryOp { left, right, .. } | Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
-            push(left);
-            push(right);
-        }
-        Expr::Between { expr, low, high, .. } => {
-            push(expr);
-            push(low);
-            push(high);
-        }
-        Expr::InList { expr, list, .. } => {
-            push(expr);
-            list.iter().for_each(push);
-        }
-        Expr::Case { operand, conditions, else_result, .. } => {
-            if let Some(operand) = operand {
-                push(operand);
-            }
-            for when in conditions {
-                push(&when.condition);
-                push(&when.result);
-            }
-            if let Some(result) = else_result {
-                push(result);
-            }
-        }
-        Expr::Function(function) => {
-            if let FunctionArguments::List(list) = &function.args {
-                for arg in &list.args {
-                    if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg {
-                        push(expr);
-                    }
-                }
-            }
-            function.filter.iter().for_each(|filter| push(filter));
-            if let Some(sqlparser::ast::WindowType::WindowSpec(window)) = &function.over {
-                window.partition_by.iter().for_each(&mut *push);
-                window.order_by.iter().for_each(|key| push(&key.expr));
-            }
-        }
-        _ => {}
-    }
+    found
 }
 
 impl Scope<'_> {
@@ -309,6 +248,8 @@ impl Scope<'_> {
                 let (lo, hi, scale) = number(&typed, at_arg)?;
                 let shift = (MAX_SCALE - scale).min(MEAN_SCALE);
                 let power = 10i128.pow(shift.into());
+                // A sum is clamped, and may be cut to 64 bits before; a mean is neither, so what it divides must fit.
+                Typed::number(Value::Null, (most_rows * lo.min(0), most_rows * hi.max(0)), scale, at_arg)?;
                 let sum = named(folds, Fold::Sum(value.clone()), condition.clone());
                 let count = named(folds, Fold::Known(value), condition);
                 let mean = Value::Divide { left: Box::new(sum), right: Box::new(count), shift, rounding: Rounding::HalfAway };

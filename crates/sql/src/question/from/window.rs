@@ -9,7 +9,7 @@ use sqlparser::ast::{
 };
 
 use super::close::Closing;
-use super::group::{Folds, expression_of, functions};
+use super::group::{Folds, calls, expression_of};
 use crate::question::expression::{arguments, called};
 use crate::question::literal::{Written, written};
 use crate::question::scope::{Meaning, Scope};
@@ -25,14 +25,7 @@ const MAX_SHIFT: i32 = 1_000;
 impl Scope<'_> {
     /// The scope after the windows of SELECT; the same scope when there are none.
     pub(super) fn windowed(self, items: &[SelectItem], at: Option<Position>) -> Result<Self, Refusal> {
-        let mut calls: Vec<&Function> = Vec::new();
-        for expr in items.iter().filter_map(expression_of) {
-            functions(expr, &mut |function| {
-                if function.over.is_some() && !calls.contains(&function) {
-                    calls.push(function);
-                }
-            });
-        }
+        let calls = calls(items.iter().filter_map(expression_of), |function| function.over.is_some());
         if calls.is_empty() {
             return Ok(self);
         }
@@ -42,8 +35,8 @@ impl Scope<'_> {
         let mut folds = Folds { closing: Closing::new("w"), all: Vec::new() };
         let mut columns: Vec<Windowed> = Vec::new();
         for function in calls {
-            let typed = self.window(function, &mut closing, &mut folds, &mut columns, at)?;
-            computed.push((Expr::Function(function.clone()), typed));
+            let typed = self.window(&function, &mut closing, &mut folds, &mut columns, at)?;
+            computed.push((Expr::Function(function), typed));
         }
         let relation = Relation::Window { input: Box::new(closing.select(&self)), columns };
         let max_rows = self.max_rows;

@@ -135,6 +135,7 @@ fn what_looks_across_people_or_partitions_is_refused_at_its_place() {
     let invalid = [
         (format!("SELECT {BY}, RANK() OVER (PARTITION BY {BY}) AS n FROM {FROM}"), "order"),
         (format!("SELECT {BY}, LAG(km, 0) OVER (PARTITION BY {BY} ORDER BY km) AS n FROM {FROM}"), "rows away"),
+        (format!("SELECT {BY}, AVG(CAST(trips AS DECIMAL(18, 9)) * 1000000) AS n FROM {FROM} GROUP BY {BY}"), "62 bits"),
         (format!("SELECT {BY}, MAX(mode) AS n FROM {FROM} GROUP BY {BY}"), "a text"),
         (format!("SELECT {BY}, mode FROM {FROM} UNION ALL SELECT {BY}, km FROM {FROM}"), "one type"),
         (format!("SELECT {BY}, mode FROM {FROM} UNION ALL SELECT {BY} FROM {FROM}"), "columns"),

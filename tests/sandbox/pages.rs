@@ -1,4 +1,4 @@
-//! The pages that name tests as their evidence, as `package::test`, name tests that exist.
+//! Pages against the source: tests that are named as evidence, as `package::test`, exist; every kind of document has its place in the data model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 type Functions = BTreeMap<String, BTreeSet<String>>;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    "..".into()
 }
 
 /// Adds what is in a folder; a folder with a manifest begins a package.
@@ -77,6 +77,32 @@ fn every_row_of_the_page_of_faults_names_a_test_and_each_exists() {
 fn every_test_that_the_threat_model_names_exists() {
     let page = read("docs/threat-model.md");
     assert_exist("docs/threat-model.md", named(&page));
+}
+
+/// Tags and versions of all documents, as `const TAG` declares them.
+fn tags(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tags(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let declared = text.lines().filter_map(|line| line.trim().strip_prefix("const TAG: &'static str = \"")?.strip_suffix("\";"));
+            found.extend(declared.map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn every_document_stands_in_the_data_model_with_its_version() {
+    let page = read("docs/reference/data-model.md");
+    let mut found = BTreeSet::new();
+    tags(&root().join("crates"), &mut found);
+    assert!(found.len() >= 12 && found.contains("commun/permit/v1"), "{found:?}");
+    let missing: Vec<&String> = found.iter().filter(|tag| !page.contains(&format!("`{tag}`"))).collect();
+    assert!(missing.is_empty(), "docs/reference/data-model.md does not describe {missing:?}");
+    let stale = page.split('`').skip(1).step_by(2).filter(|quoted| quoted.starts_with("commun/") && !found.contains(*quoted));
+    assert_eq!(stale.collect::<Vec<_>>(), Vec::<&str>::new(), "docs/reference/data-model.md describes documents that there are not");
 }
 
 #[test]
