@@ -154,7 +154,7 @@ fn price(plan: &PrivatePlan, requested: Rho) -> (u64, u64) {
 fn chance(threshold: u64, s2: u64, groups: u32) -> f64 {
     let weight = |x: u64| (-((x as f64).powi(2)) / (2.0 * s2 as f64)).exp();
     // Forty standard deviations: what is beyond them has no digit here.
-    let end = threshold + 40 * (s2 as f64).sqrt().ceil() as u64;
+    let end = threshold + 40 * (s2.isqrt() + 1);
     let total = 1.0 + 2.0 * (1..end).map(weight).sum::<f64>();
     let one = (threshold - 1..end).rev().map(weight).sum::<f64>() / total;
     -(f64::from(groups) * (-one).ln_1p()).exp_m1()

@@ -206,7 +206,7 @@ fn engine_names_an_open_key_of_another_relation_than_a_table_is_refused() {
 }
 
 #[test]
-fn engine_names_objectors_count_behind_no_name_and_in_no_number() {
+fn p7_objectors_count_behind_no_name_and_in_no_number() {
     let contract = contract();
     let rows =
         vec![row("p1", "2011-01", "Bpost"), row("p2", "2011-01", "Bpost"), row("p2", "2011-02", "own firm"), row("p3", "2011-02", "Bpost")];

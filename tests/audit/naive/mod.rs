@@ -71,7 +71,7 @@ pub(crate) fn judge(plan: &PrivatePlan, query: &QueryId, rows: &[Row]) -> Judged
     for row in rows {
         let Some(person) = row.person else { continue };
         let Some(period) = plan.partitions.iter().find(|period| month(period.0) == row.month) else { continue };
-        let values = columns.iter().map(|name| ((*name).to_owned(), names::place(plan, row, name).unwrap_or_else(|| column(row, name))));
+        let values = columns.iter().map(|name| ((*name).to_owned(), names::meaning(plan, row, name)));
         let values = values.collect();
         persons.entry((person, period.0)).or_default().push(values);
     }

@@ -29,11 +29,11 @@ fn name(row: &Row) -> Option<String> {
     row.maker().filter(|text| !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.trim() == text && !text.contains('\u{200b}'))
 }
 
-/// What the open group key reads as: a place in the grid, once its names are known. `None` for any other column.
-pub(super) fn place(plan: &PrivatePlan, row: &Row, read: &str) -> Option<Option<i64>> {
-    let open = open(plan).filter(|open| open.column == read)?;
+/// What a column of a row means, an open group key's too: a place in the grid, once its names are known.
+pub(super) fn meaning(plan: &PrivatePlan, row: &Row, read: &str) -> Option<i64> {
+    let Some(open) = open(plan).filter(|open| open.column == read) else { return column(row, read) };
     let names = open.names.as_deref().unwrap_or_default();
-    Some(name(row).and_then(|text| (0..).zip(names).find(|(_, known)| **known == text)).map(|(place, _)| place))
+    name(row).and_then(|text| (0..).zip(names).find(|(_, known)| **known == text)).map(|(place, _)| place)
 }
 
 /// The people behind each name, in each partition apart.
@@ -46,7 +46,7 @@ pub(crate) fn people(plan: &PrivatePlan, query: &QueryId, rows: &[Row]) -> Peopl
         let mut persons: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
         for row in rows.iter().filter(|row| row.month == month(period.0)) {
             let (Some(person), Some(name)) = (row.person, name(row)) else { continue };
-            let values = columns.iter().map(|of| ((*of).to_owned(), place(plan, row, of).unwrap_or_else(|| column(row, of))));
+            let values = columns.iter().map(|of| ((*of).to_owned(), meaning(plan, row, of)));
             let values: Values = values.collect();
             let passes = plan.filter.as_ref().is_none_or(|filter| truth(filter, &|of| values[of]) == Some(true));
             if passes && others.iter().all(|source| super::place(plan, source, &values, period.0).is_some()) {

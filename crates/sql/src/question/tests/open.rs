@@ -110,19 +110,15 @@ fn open_text_goes_through_no_relation_of_persons() {
     for (from, text) in [
         (format!("({rows} UNION ALL {rows})"), "employer"),
         (format!("({rows} GROUP BY subscriber_id, ref_month, employer)"), "employer"),
-        (format!("(SELECT subscriber_id, ref_month, employer, COUNT(*) AS n FROM mobility.commute GROUP BY 1, 2, 3)"), "employer"),
+        ("(SELECT subscriber_id, ref_month, employer, COUNT(*) AS n FROM mobility.commute GROUP BY 1, 2, 3)".to_owned(), "employer"),
         (format!("(SELECT subscriber_id, ref_month, employer, ROW_NUMBER() {over} ORDER BY km) AS n FROM mobility.commute)"), "employer"),
         (format!("(SELECT subscriber_id, ref_month, mode, COUNT(*) {over}, employer) AS n FROM mobility.commute)"), "n > 1"),
         (
-            format!(
-                "(SELECT a.subscriber_id, a.ref_month, a.employer FROM mobility.commute AS a JOIN mobility.commute AS b USING (subscriber_id, ref_month))"
-            ),
+            "(SELECT a.subscriber_id, a.ref_month, a.employer FROM mobility.commute AS a JOIN mobility.commute AS b USING (subscriber_id, ref_month))".to_owned(),
             "employer",
         ),
         (
-            format!(
-                "(SELECT a.subscriber_id, a.ref_month, b.employer FROM mobility.commute AS a LEFT JOIN mobility.commute AS b USING (subscriber_id, ref_month))"
-            ),
+            "(SELECT a.subscriber_id, a.ref_month, b.employer FROM mobility.commute AS a LEFT JOIN mobility.commute AS b USING (subscriber_id, ref_month))".to_owned(),
             "employer",
         ),
     ] {
