@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use commun_domain::Rho;
+use commun_domain::{Delta, Rho};
 
 use crate::status::{JournalEntry, Status};
 
@@ -62,8 +62,14 @@ pub(crate) fn status(status: &Status) -> String {
     }
     line("budgets", if report.budgets.is_empty() { "nothing spent".to_owned() } else { String::new() });
     for budget in &report.budgets {
-        let cap = budget.cap_rho_units.map_or_else(|| "?".to_owned(), |units| Rho::from_units(units).to_string());
-        line("", format!("{} {}: rho {} of {cap}", budget.domain, budget.partition, Rho::from_units(budget.spent_rho_units)));
+        let unknown = || "?".to_owned();
+        let cap = budget.cap_rho_units.map_or_else(unknown, |units| Rho::from_units(units).to_string());
+        let delta_cap = budget.cap_delta_units.map_or_else(unknown, |units| Delta::from_units(units).to_string());
+        let delta = match budget.spent_delta_units {
+            0 => String::new(),
+            units => format!(", delta {} of {delta_cap} for open group keys", Delta::from_units(units)),
+        };
+        line("", format!("{} {}: rho {} of {cap}{delta}", budget.domain, budget.partition, Rho::from_units(budget.spent_rho_units)));
     }
     let last = status.last_error_ms.zip(status.last_error.as_ref());
     line("last error", last.map_or_else(|| "none".to_owned(), |(when, error)| format!("{}: {error}", time_ms(when))));
@@ -103,7 +109,14 @@ mod tests {
 
     #[test]
     fn status_says_that_nothing_is_accepted_and_shows_budget_and_last_error() {
-        let budget = Budget { domain: "d".into(), partition: "2011-01".into(), spent_rho_units: 1 << 39, cap_rho_units: Some(1 << 40) };
+        let budget = Budget {
+            domain: "d".into(),
+            partition: "2011-01".into(),
+            spent_rho_units: 1 << 39,
+            cap_rho_units: Some(1 << 40),
+            spent_delta_units: 2_000_000_000,
+            cap_delta_units: Some(10_000_000_000),
+        };
         let report = Report {
             budgets: vec![budget],
             stopped: Some("a fork".into()),
@@ -115,7 +128,7 @@ mod tests {
         for part in [
             "every question is refused",
             "unreadable entries   3",
-            "d 2011-01: rho 0.5",
+            "d 2011-01: rho 0.5 of 1, delta 2e-9 of 1e-8 for open group keys",
             "STOPPED",
             "CANNOT ANSWER        no list",
             "1970-01-01 00:00:00 UTC: no route",

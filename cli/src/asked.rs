@@ -123,8 +123,9 @@ fn beyond(plan: &PrivatePlan, target: &MarginTarget, column: &str, limits: &[Lim
 
 /// The margin that a limit pays.
 fn what_it_is(plan: &PrivatePlan, column: &str, limit: &Limit<'_>, agents: u32) -> String {
-    // The price is one unit above what is asked for.
-    let within = limit.rho.checked_sub(Rho::from_units(1)).filter(|rho| *rho > Rho::ZERO);
+    // The price is one unit above what is asked for, and one more where there are names.
+    let above = Rho::from_units(if plan.open_key().is_some() { 2 } else { 1 });
+    let within = limit.rho.checked_sub(above).filter(|rho| *rho > Rho::ZERO);
     let margin = within.and_then(|rho| margin_at(plan, column, rho, agents, HONEST_SHARES));
     margin.map_or_else(
         || "a smaller question costs less".to_owned(),
@@ -206,5 +207,24 @@ mod tests {
         let shown: f64 = refusal.hint.split('±').nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
         let Asked::Margin(again) = margin(&format!("{}", shown + 0.01)) else { unreachable!("a margin") };
         assert!(Asked::Margin(again).resolve(SQL, &contract, settings(), 3, &limits).is_ok(), "{}", refusal.hint);
+    }
+
+    /// Names take a share of the rho that is found and cost a unit of their own, so that the margin that is promised is that of the numbers.
+    #[test]
+    fn a_margin_over_an_open_group_key_pays_for_names_too() {
+        let contract = parse_contract(CONTRACT).unwrap();
+        let open = SQL.replace("mode", "employer");
+        let resolved = |sql: &str| margin("50").resolve(sql, &contract, settings(), 3, &[]).unwrap();
+        let (PriceRequest::Rho(declared), PriceRequest::Rho(names)) = (resolved(SQL), resolved(&open)) else { unreachable!("a rho") };
+        // Two of two shares, and two of three.
+        assert!((names.to_f64() / declared.to_f64() - 1.5).abs() < 0.01, "{declared} {names}");
+        let plan = compile(&open, &contract, &settings()).unwrap();
+        let charged = price::price(&plan, names).unwrap().rho;
+        assert_eq!(charged.units(), names.units() + 2);
+        assert!(margin_at(&plan, "people", names, 3, HONEST_SHARES).unwrap() <= 50.0);
+        // A limit of exactly that is enough, and one unit less is not.
+        let limit = |units: u64| [Limit { of: "yours", rho: Rho::from_units(units) }];
+        assert!(margin("50").resolve(&open, &contract, settings(), 3, &limit(charged.units())).is_ok());
+        assert!(margin("50").resolve(&open, &contract, settings(), 3, &limit(charged.units() - 1)).is_err());
     }
 }

@@ -144,11 +144,14 @@ impl Client {
 
 /// The release must answer this very question, with the noise and at the price that follow from it.
 fn check(release: &ResultRelease, admitted: &Admitted) -> Result<(), Refusal> {
-    let fault = if release.plan != admitted.plan {
+    let named = release.plan.open_key().is_none_or(|open| open.names.as_ref().is_some_and(|names| open.allows(names)));
+    let fault = if release.plan.without_names() != admitted.plan {
         "the answer is one to another question"
+    } else if !named {
+        "the answer has no names of its open group key, or impossible ones"
     } else if release.noise != admitted.noise {
         "the answer states other noise than the question asks for"
-    } else if release.rho != admitted.price {
+    } else if release.rho != admitted.whole.rho || release.delta != admitted.whole.delta {
         "the answer states another price than the question has"
     } else {
         return Ok(());

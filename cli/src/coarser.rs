@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use commun_domain::contract::DataContract;
-use commun_domain::plan::{AnswerValue, Key, KeySource, PrivatePlan};
+use commun_domain::plan::{AnswerValue, Key, KeySource, OpenKey, PrivatePlan};
 
 /// Most coarser questions that are shown.
 const MOST: usize = 12;
@@ -20,8 +20,9 @@ pub struct Coarser {
     pub plan: PrivatePlan,
     /// Its cells.
     pub cells: u64,
-    /// Cells of the finer question that one of its cells holds, at most.
-    pub holds: u64,
+    /// Cells of the finer question that one of its cells holds, at most; `None` where they do not add up to it, as names of an open group key that are
+    /// not shown are missing.
+    pub holds: Option<u64>,
 }
 
 /// A key made coarser.
@@ -75,10 +76,14 @@ fn with<'a>(
         ..plan.clone()
     };
     coarse.columns.retain(|column| matches!(column.value, AnswerValue::Estimate(_)));
-    let (mut holds, mut groups) = (1u64, 1u64);
+    let (mut holds, mut groups, mut adds_up) = (1u64, 1u64, true);
     for (place, key) in plan.keys.iter().enumerate() {
         let values = u64::try_from(key.cardinality(plan)).ok()?;
         if dropped(place) {
+            if let KeySource::Open(open) = &key.source {
+                without_share(&mut coarse, open);
+                adds_up = false;
+            }
             holds = holds.checked_mul(values)?;
             continue;
         }
@@ -92,7 +97,15 @@ fn with<'a>(
     // Nobody can be in more groups of a period than there are.
     coarse.max_groups_per_person = plan.max_groups_per_person.min(u32::try_from(groups).unwrap_or(u32::MAX));
     let cells = coarse.cells()?;
-    Some(Coarser { what, plan: coarse, cells, holds })
+    Some(Coarser { what, plan: coarse, cells, holds: adds_up.then_some(holds) })
+}
+
+/// The outputs have the share of the names too, when there is no open group key.
+fn without_share(plan: &mut PrivatePlan, open: &OpenKey) {
+    for output in &mut plan.outputs {
+        // Shares are equal parts, as the compiler writes them.
+        output.share_den = output.share_den.saturating_sub(open.share_num).max(1);
+    }
 }
 
 fn placeholder(key: &Key, values: usize) -> Key {
@@ -104,7 +117,7 @@ fn placeholder(key: &Key, values: usize) -> Key {
             labels: (0..values).map(|label| format!("{label:09}")).collect(),
             kind: *kind,
         },
-        KeySource::Partition => KeySource::Partition,
+        KeySource::Open(_) | KeySource::Partition => key.source.clone(),
     };
     Key { name: key.name.clone(), source }
 }
@@ -170,7 +183,7 @@ mod tests {
         );
         let settings = QuerySettings { price: PriceRequest::Rho(Rho::ZERO), max_groups_per_person, intervals: true };
         let plan = compile(&sql, &contract, &settings).unwrap();
-        let facts = |coarser: Coarser| (coarser.what, coarser.cells, coarser.holds, coarser.plan.max_groups_per_person);
+        let facts = |coarser: Coarser| (coarser.what, coarser.cells, coarser.holds.unwrap_or(0), coarser.plan.max_groups_per_person);
         coarser(&contract, &plan).into_iter().map(facts).collect()
     }
 
@@ -195,6 +208,24 @@ mod tests {
         assert_eq!(provinces, expected);
         let regions = of("a.region, (km > 10) AS far", 4);
         assert_eq!(regions, [row("without far", 3, 2, 3), row("without region", 2, 3, 2)]);
+    }
+
+    /// The names' share of rho goes to the numbers, and names that are not shown are missing in a sum over those that are.
+    #[test]
+    fn without_an_open_key_the_numbers_have_its_share_and_nothing_adds_up_to_them() {
+        let contract = parse_contract(include_str!("../../docs/reference/mobility.toml")).unwrap();
+        let sql = "SELECT mode, employer, COUNT(*), SUM(km) FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY 1, 2";
+        let settings = QuerySettings { price: PriceRequest::Rho(Rho::ZERO), max_groups_per_person: 2, intervals: true };
+        let plan = compile(sql, &contract, &settings).unwrap();
+        let found = coarser(&contract, &plan);
+        let facts: Vec<_> = found.iter().map(|coarser| (coarser.what.as_str(), coarser.cells, coarser.holds)).collect();
+        let modes = u64::try_from(plan.keys[0].cardinality(&plan)).unwrap();
+        assert_eq!(facts, [("without mode", 1024, Some(modes)), ("without employer", modes, None)]);
+        let shares = |coarser: &Coarser| coarser.plan.outputs.iter().map(|output| (output.share_num, output.share_den)).collect::<Vec<_>>();
+        assert_eq!((shares(&found[0]), shares(&found[1])), (vec![(1, 3); 2], vec![(1, 2); 2]));
+        for coarser in &found {
+            commun_privacy::price::noise(&coarser.plan, Rho::from_units(1 << 36), 1, 1).unwrap();
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use commun_domain::{Delta, Rho};
 use commun_privacy::accountant::epsilon_for_rho;
 use commun_privacy::answer::{expected_margins, expected_rank_margins};
 use commun_privacy::ledger::Loss;
-use commun_privacy::price::{noise, price, statement};
+use commun_privacy::price::{self, noise, statement};
 use commun_proto::v1::PartitionBudget;
 use commun_sql::strip_explain;
 use commun_trust::admit::HONEST_SHARES;
@@ -59,7 +59,7 @@ pub async fn explain_text(profile: &Profile, args: &ExplainArgs, text: &str) -> 
     }
     facts.add_row(["holders".to_owned(), format!("{} listed, {} connected", reply.holders_listed, reply.holders_connected)]);
     for budget in &reply.budgets {
-        facts.add_row([format!("left in {}", budget.partition), left(budget, admitted.price)]);
+        facts.add_row([format!("left in {}", budget.partition), left(budget, admitted.whole)]);
     }
     let mut out = std::io::stdout().lock();
     writeln!(out, "{facts}\n").map_err(CliError::Output)?;
@@ -70,10 +70,13 @@ fn stated(rho: Rho, delta: Delta) -> String {
     format!("rho {rho} (epsilon {:.4} at delta {delta})", epsilon_for_rho(rho, delta))
 }
 
-fn left(budget: &PartitionBudget, price: Rho) -> String {
+fn left(budget: &PartitionBudget, price: Loss) -> String {
     let (permit, contract) = (Rho::from_units(budget.permit_left_rho_units), Rho::from_units(budget.contract_left_rho_units));
-    let enough = if permit.min(contract) < price { "; NOT ENOUGH for this question" } else { "" };
-    format!("rho {permit} of this permit, rho {contract} of the data contract{enough}")
+    let deltas = (Delta::from_units(budget.permit_left_delta_units), Delta::from_units(budget.contract_left_delta_units));
+    let fits = permit.min(contract) >= price.rho && deltas.0.min(deltas.1) >= price.delta;
+    let enough = if fits { "" } else { "; NOT ENOUGH for this question" };
+    let names = if price.delta == Delta::ZERO { String::new() } else { format!("; delta {} and {}", deltas.0, deltas.1) };
+    format!("rho {permit} of this permit, rho {contract} of the data contract{names}{enough}")
 }
 
 /// A question of which everything shown follows from public parameters.
@@ -98,21 +101,31 @@ type Margins = Vec<(String, String)>;
 const UNKNOWN: &str = "known with the answer";
 
 impl Explained<'_> {
-    /// Price and cells.
+    /// Price, names of an open group key, and cells.
     pub fn facts(&self) -> Result<comfy_table::Table, CliError> {
         let delta = self.contract.delta_conv;
-        let loss = price(self.plan, self.rho).map_err(|e| fault(&e))?;
+        let loss = price::price(self.plan, self.rho).map_err(|e| fault(&e))?;
         let mut facts = plain_table();
         facts.add_row(["price".to_owned(), format!("{}, for each holder and period", stated(loss.rho, delta))]);
-        let (periods, holders) = (self.plan.partitions.len(), self.contract.max_holders_per_person);
-        let whole = statement(self.plan, Loss { rho: loss.rho, delta: loss.delta }, holders).all_holders;
-        if let Some(whole) = whole.filter(|whole| whole.rho != loss.rho) {
+        if let Some(names) = price::names(self.plan, self.rho).map_err(|e| fault(&e))? {
+            let Loss { rho, delta } = names.loss;
+            let people = names.law.threshold;
+            facts.add_row(["of it for names".to_owned(), format!("rho {rho}, and delta {delta} on top")]);
             facts.add_row([
-                "for one person".to_owned(),
-                format!("{} over all {periods} period(s) and up to {holders} holder(s)", stated(whole.rho, delta)),
+                "names".to_owned(),
+                format!("groups of fewer than about {people} persons (t*) in one period at one holder will not appear"),
             ]);
         }
-        facts.add_row(["cells".to_owned(), self.plan.cells().map_or_else(String::new, |cells| cells.to_string())]);
+        let (periods, holders) = (self.plan.partitions.len(), self.contract.max_holders_per_person);
+        let whole = statement(self.plan, loss, holders).all_holders;
+        if let Some(whole) = whole.filter(|whole| *whole != loss) {
+            let names = if whole.delta == Delta::ZERO { String::new() } else { format!(", and delta {} for names,", whole.delta) };
+            facts.add_row([
+                "for one person".to_owned(),
+                format!("{}{names} over all {periods} period(s) and up to {holders} holder(s)", stated(whole.rho, delta)),
+            ]);
+        }
+        facts.add_row(["cells".to_owned(), self.plan.cells().map_or_else(String::new, |cells| at_most(self.plan, cells))]);
         Ok(facts)
     }
 
@@ -178,13 +191,55 @@ impl Explained<'_> {
         ]);
         for coarse in coarser {
             let asked = shown(self.margins(&coarse.plan, units, 1)?);
-            let added = shown(self.margins(self.plan, units, coarse.holds)?);
-            table.add_row([coarse.what, coarse.cells.to_string(), asked, added]);
+            let added = coarse.holds.map(|holds| self.margins(self.plan, units, holds).map(shown)).transpose()?;
+            let added = added.unwrap_or_else(|| "no: names that are not shown are missing".to_owned());
+            table.add_row([coarse.what, at_most(&coarse.plan, coarse.cells), asked, added]);
         }
         Ok(Some(table))
     }
 }
 
+/// Cells of a plan; before the names of an open group key are known, as many as they may be.
+fn at_most(plan: &PrivatePlan, cells: u64) -> String {
+    let most = if plan.open_key().is_some_and(|open| open.names.is_none()) { "at most " } else { "" };
+    format!("{most}{cells}")
+}
+
 fn fault(error: &dyn std::fmt::Display) -> CliError {
     CliError::Document(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use commun_domain::contract_toml::parse_contract;
+    use commun_domain::query::{PriceRequest, QuerySettings};
+    use commun_sql::compile;
+
+    #[test]
+    fn a_question_with_an_open_group_key_says_what_names_cost_and_from_where_on_they_appear() {
+        let contract = parse_contract(include_str!("../../docs/reference/mobility.toml")).unwrap();
+        let sql = "SELECT mode, employer, COUNT(*) AS n FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY 1, 2";
+        let rho = Rho::parse("0.1").unwrap();
+        let settings = QuerySettings { price: PriceRequest::Rho(rho), max_groups_per_person: 1, intervals: true };
+        let plan = compile(sql, &contract, &settings).unwrap();
+        let explained = Explained { contract: &contract, plan: &plan, rho, holders: 3, values_per_row: None };
+        let law = price::names(&plan, rho).unwrap().unwrap().law;
+        let facts = explained.facts().unwrap().to_string();
+        for part in [format!("fewer than about {} persons (t*)", law.threshold), "delta 1e-9 on top".to_owned(), "at most ".to_owned()] {
+            assert!(facts.contains(&part), "{part}: {facts}");
+        }
+        let mut shown = Vec::new();
+        explained.write(&mut shown).unwrap();
+        let shown = String::from_utf8(shown).unwrap();
+        let row =
+            |start: &str| shown.lines().find(|line| line.trim_start().starts_with(start)).unwrap_or_else(|| panic!("{start}: {shown}"));
+        assert!(row("without employer").contains("names that are not shown are missing"), "{shown}");
+        assert!(!row("without mode").contains("missing") && row("without mode").contains("at most 1024"), "{shown}");
+        // The numbers alone have all of rho, which is twice their share beside names: less noise by the root of two.
+        let margin = |line: &str| -> f64 { line.split('±').nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap() };
+        let ratio = margin(row("n ")) / margin(row("without employer"));
+        assert!((1.3..1.5).contains(&ratio), "{ratio}: {shown}");
+    }
 }

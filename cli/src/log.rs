@@ -106,6 +106,15 @@ fn describe(entry: &LogEntry, state: &TrustState) -> String {
         }
         LogEntry::Failure(failure) => format!("{}  {}#{}", failure.refusal.message, failure.query, failure.attempt),
         LogEntry::Refund(refund) => format!("holder {} took its charge back  {}#{}", refund.index, refund.query, refund.attempt),
+        LogEntry::Names(names) => format!(
+            "{} holder(s) released names, at rho {} and delta {} for each holder and period, lists {}  {}#{}",
+            names.participants.len(),
+            names.price,
+            names.delta,
+            names.lists,
+            names.query,
+            names.attempt
+        ),
         LogEntry::Release(release) => {
             format!(
                 "{} holder(s) in the sum, release {}  {}#{}",

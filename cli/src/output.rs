@@ -3,10 +3,13 @@
 use std::io::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+use commun_domain::Delta;
 use commun_domain::plan::{AnswerValue, Estimate};
 use commun_domain::release::ResultRelease;
 use commun_privacy::accountant::epsilon_for_rho;
 use commun_privacy::answer::{AnswerTable, margin};
+use commun_privacy::ledger::Loss;
+use commun_privacy::price::{names_at_price, statement};
 
 use crate::args::Format;
 use crate::error::CliError;
@@ -76,17 +79,24 @@ pub fn notes(release: &ResultRelease, stored: bool) -> Vec<String> {
     if units {
         notes.push("counts are person-holder pairs: a person at two holders counts twice".to_owned());
     }
-    let periods = u64::try_from(release.plan.partitions.len()).unwrap_or(u64::MAX);
-    let holders = u64::from(release.max_holders_per_person);
-    let factor = if release.plan.partition_is_key() { periods } else { periods.saturating_mul(periods) }.saturating_mul(holders * holders);
-    if factor > 1 {
-        let total = release.rho.checked_mul(factor);
-        notes.push(total.map_or_else(
+    if let Ok(Some(names)) = names_at_price(&release.plan, release.rho) {
+        notes.push(format!(
+            "names of groups of fewer than about {} persons in one period at one holder are not shown; they cost rho {} of the price, and delta {} on top",
+            names.law.threshold, names.loss.rho, names.loss.delta
+        ));
+    }
+    let (periods, holders) = (release.plan.partitions.len(), release.max_holders_per_person);
+    let one = Loss { rho: release.rho, delta: release.delta };
+    let whole = statement(&release.plan, one, holders).all_holders;
+    if whole != Some(one) {
+        notes.push(whole.map_or_else(
             || "for a person in every period and at several holders the loss is beyond what can be stated".to_owned(),
-            |total| {
+            |whole| {
+                let names = if whole.delta == Delta::ZERO { String::new() } else { format!(", and delta {} for names", whole.delta) };
                 format!(
-                    "for one person over all {periods} period(s) and up to {holders} holder(s): rho {total} (epsilon {:.4})",
-                    epsilon_for_rho(total, release.delta_conv)
+                    "for one person over all {periods} period(s) and up to {holders} holder(s): rho {} (epsilon {:.4}){names}",
+                    whole.rho,
+                    epsilon_for_rho(whole.rho, release.delta_conv)
                 )
             },
         ));
@@ -135,6 +145,7 @@ pub fn report(release: &ResultRelease, stored: bool) -> serde_json::Value {
         "rho_units": release.rho.units(),
         "epsilon": epsilon_for_rho(release.rho, release.delta_conv),
         "delta": release.delta_conv.to_f64(),
+        "delta_names": release.delta.to_f64(),
         "outputs": outputs,
         "released_at_ms": release.released_at_ms,
     })

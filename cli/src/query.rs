@@ -7,7 +7,7 @@ use std::time::Duration;
 use commun_domain::clock::{Clock, SystemClock};
 use commun_domain::query::{PriceRequest, Query, QuerySettings, SnapshotRule};
 use commun_domain::signed::SignedDocument;
-use commun_domain::{Hash32, Rho};
+use commun_domain::{Delta, Hash32, Rho};
 use commun_privacy::answer;
 use commun_sql::strip_explain;
 use commun_trust::sign;
@@ -105,7 +105,7 @@ pub async fn status(config: Option<&Path>) -> Result<(), CliError> {
         ]);
     }
     let mut ledgers = plain_table();
-    ledgers.set_header(["holder", "budget domain", "period", "rho spent", "rho cap"]);
+    ledgers.set_header(["holder", "budget domain", "period", "rho spent", "rho cap", "delta spent", "delta cap"]);
     for ledger in &reply.ledgers {
         ledgers.add_row([
             ledger.holder.clone(),
@@ -113,6 +113,8 @@ pub async fn status(config: Option<&Path>) -> Result<(), CliError> {
             ledger.partition.clone(),
             Rho::from_units(ledger.spent_rho_units).to_string(),
             Rho::from_units(ledger.cap_rho_units).to_string(),
+            Delta::from_units(ledger.spent_delta_units).to_string(),
+            Delta::from_units(ledger.cap_delta_units).to_string(),
         ]);
     }
     writeln!(std::io::stdout(), "{holders}\n{ledgers}").map_err(CliError::Output)
@@ -190,10 +192,10 @@ pub(crate) fn sign_question(
     Ok(sign::signed(&question, profile.signing_key()?))
 }
 
-/// The price that follows from the request by the public rule: the requested rho, and one unit.
+/// The price that follows from the request by the public rule: the requested rho and one unit, and one more for names of an open group key.
 fn own_price(price: PriceRequest, delta_conv: commun_domain::Delta) -> Result<Rho, CliError> {
     let rho = rho_of(price, delta_conv)?;
-    rho.checked_add(Rho::from_units(1)).ok_or_else(|| CliError::Usage("the requested rho is too large".to_owned()))
+    rho.checked_add(Rho::from_units(2)).ok_or_else(|| CliError::Usage("the requested rho is too large".to_owned()))
 }
 
 /// The permit that is named, else the only one in force for this profile's key, else the only one of these whose data contract the text names.

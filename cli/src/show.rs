@@ -82,6 +82,7 @@ pub fn contract(contract: &DataContract, hash: &Hash32) -> String {
                 ColumnType::Number { lo, hi, scale: 0 } => format!("number from {lo} to {hi}"),
                 ColumnType::Number { lo, hi, scale } => format!("number from {lo} to {hi} in units of 10^-{scale}"),
                 ColumnType::Boolean => "true or false".to_owned(),
+                ColumnType::OpenText { max_bytes } => format!("open text of at most {max_bytes} bytes, a group key and nothing else"),
                 ColumnType::Time { lo, hi } => format!("time from {} to {}", time::format(*lo, false), time::format(*hi, false)),
             };
             lines.push(format!("  column       {}: {text}; {}", column.name, titles(&column.titles)));

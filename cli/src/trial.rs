@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use commun_domain::attempt::ManifestKind;
 use commun_domain::contract::DataContract;
 use commun_domain::contract_toml::parse_contract;
 use commun_domain::plan::PrivatePlan;
@@ -17,6 +18,7 @@ use commun_engine::binding::{Source, SourceFormat, TableBinding};
 use commun_engine::{Binding, DataFusionEngine, Engine};
 use commun_privacy::{answer, price};
 use commun_sql::{compile, strip_explain};
+use commun_trust::names::no_name;
 
 use crate::args::TryArgs;
 use crate::asked::{Limit, asked, rho_of};
@@ -66,6 +68,7 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     let binding = bind(&contract, &files)?;
     let engine = DataFusionEngine::new(binding, PathBuf::new());
     let query = QueryId::from_bytes(*plan.hash().as_bytes());
+    let plan = with_names(plan, rho, &engine, &query, &contract).await?;
     let cells = engine.evaluate(&plan, &query, &contract).await.map_err(|e| CliError::Document(e.to_string()))?;
     let release = |run: u64| -> Result<ResultRelease, CliError> { released(&contract, &plan, rho, &cells, run) };
 
@@ -83,6 +86,24 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
         eprintln!("{runs} answers, each with its own noise, are in {}", path.display());
     }
     Ok(())
+}
+
+/// The plan over the names that one holder would release. The names of one run serve all of `--repeat`.
+async fn with_names(
+    plan: PrivatePlan,
+    rho: Rho,
+    engine: &DataFusionEngine,
+    query: &QueryId,
+    contract: &DataContract,
+) -> Result<PrivatePlan, CliError> {
+    let fault = |e: &dyn std::fmt::Display| CliError::Document(e.to_string());
+    let (Some(names), Some(open)) = (price::names(&plan, rho).map_err(|e| fault(&e))?, plan.open_key()) else { return Ok(plan) };
+    let counts = engine.names(&plan, query, contract).await.map_err(|e| fault(&e))?;
+    let released = commun_engine::release_names(&counts, &names.law, open).map_err(|e| fault(&e))?;
+    if released.is_empty() {
+        return Err(no_name(ManifestKind::Names { law: names.law }).into());
+    }
+    Ok(plan.with_names(&released))
 }
 
 fn load_contract(path: &Path) -> Result<DataContract, CliError> {

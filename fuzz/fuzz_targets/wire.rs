@@ -3,7 +3,7 @@
 #![no_main]
 
 use commun_domain::Document;
-use commun_domain::attempt::{Accept, AnswerHead, Manifest, Refuse};
+use commun_domain::attempt::{Accept, AnswerHead, Manifest, NameLists, Refuse};
 use commun_domain::bundle::{Roster, TrustBundle};
 use commun_domain::encoding::tag_of;
 use commun_domain::log::LogEntry;
@@ -28,6 +28,7 @@ fn documents(bytes: &[u8]) {
     one_form::<AnswerHead>(bytes);
     one_form::<LogEntry>(bytes);
     one_form::<Manifest>(bytes);
+    one_form::<NameLists>(bytes);
     one_form::<PrivatePlan>(bytes);
     one_form::<Query>(bytes);
     one_form::<Refuse>(bytes);

@@ -58,7 +58,7 @@ fn attack_differencing_by_where_shows_one_person_exactly_below_the_noise_and_is_
         let (plan, [with, without]) = asked(&mut stack, &sql);
         differences.push(with[0][0] - without[0][0]);
         lost = lost.plus(&loss(&price::noise(&plan, requested, 1, 1).unwrap(), &with, &without));
-        charged += price::charges(&plan, requested).unwrap().iter().map(|charge| charge.rho.units()).sum::<u64>();
+        charged += price::charges(&plan, price::price(&plan, requested).unwrap()).iter().map(|charge| charge.rho.units()).sum::<u64>();
     }
     assert_eq!(differences, [i128::from(LINF), 0], "the attack needs a second question that leaves the person out");
     assert!(lost.at_most(&Fraction::of(charged, 1u64 << 40)), "two answers tell {lost:?}");
@@ -73,7 +73,8 @@ fn attack_averaging_by_repetition_is_paid_each_time_and_ends_at_the_cap() {
     let mut stack = Stack::new();
     let (plan, [with, without]) = asked(&mut stack, "SELECT COUNT(*) FROM audit.trip WHERE month = '2024-01'");
     let requested = Rho::from_units(1 << 34);
-    let (one, charges) = (price::price(&plan, requested).unwrap(), price::charges(&plan, requested).unwrap());
+    let one = price::price(&plan, requested).unwrap();
+    let charges = price::charges(&plan, one);
     let limit = Loss { rho: Rho::from_units(one.rho.units() * 5), delta: Delta::ZERO };
     let caps = Caps { contract: limit, permit: limit };
     let (mut ledger, mut answers, permit) = (Ledger::default(), 0u64, Hash32::default());

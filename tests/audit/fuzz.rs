@@ -131,7 +131,7 @@ fn work(mut dice: Dice, cases: usize) -> Seen {
 }
 
 /// Rows of a few persons, of whom one has many; sometimes of a crowd.
-fn rows(dice: &mut Dice) -> Vec<Row> {
+pub(crate) fn rows(dice: &mut Dice) -> Vec<Row> {
     let mut rows = Vec::new();
     // Few kinds of rows fill few groups, many kinds fill many.
     let many = dice.of(&[2, 4, 40]);
@@ -223,9 +223,9 @@ fn case(stack: &mut Stack, dice: &mut Dice, question: &Question, seen: &mut Seen
 /// The shipped price and noise are the model's.
 fn price(plan: &PrivatePlan, requested: Rho, dice: &mut Dice) {
     let rho = Rho::from_units(requested.units() + 1);
-    assert_eq!(shipped::price(plan, requested), Ok(Loss { rho, delta: Delta::ZERO }));
-    let charged: Vec<_> =
-        shipped::charges(plan, requested).unwrap().iter().map(|charge| (charge.period, charge.rho, charge.delta)).collect();
+    let one = Loss { rho, delta: Delta::ZERO };
+    assert_eq!(shipped::price(plan, requested), Ok(one));
+    let charged: Vec<_> = shipped::charges(plan, one).iter().map(|charge| (charge.period, charge.rho, charge.delta)).collect();
     let expected: Vec<_> = plan.partitions.iter().map(|period| (*period, rho, Delta::ZERO)).collect();
     assert_eq!(charged, expected, "each partition is charged once");
     let honest = 1 + u32::try_from(dice.below(4)).unwrap();

@@ -1,5 +1,5 @@
 //! The audit: what privacy rests on, judged from outside. Random questions over neighbouring databases against a naive model that shares no
-//! code with the engine (`fuzz`, `heavy`, `naive`), the law of the noise of whole answers (`noise_law`), and an attacker who sees nothing but
+//! code with the engine (`fuzz`, `names`, `heavy`, `naive`), the law of the noise of whole answers (`noise_law`), and an attacker who sees nothing but
 //! answers (`black_box`, `attacks`). `tests/mutations` breaks the code in many ways and shows that tests notice.
 //!
 //! What is not here: which texts are read (`commun-sql`), what a text means (`tests/slt`), federations of processes (`tests/sandbox`).
@@ -14,6 +14,7 @@ mod fuzz;
 mod generate;
 mod heavy;
 mod naive;
+mod names;
 mod noise_law;
 mod stack;
 mod statistics;

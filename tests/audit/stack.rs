@@ -8,7 +8,7 @@ use commun_domain::ids::QueryId;
 use commun_domain::plan::PrivatePlan;
 use commun_domain::query::{PriceRequest, QuerySettings};
 use commun_domain::units::Rho;
-use commun_engine::{Binding, Cells, DataFusionEngine, Engine, EngineError, EngineOptions};
+use commun_engine::{Binding, Cells, DataFusionEngine, Engine, EngineError, EngineOptions, NameCounts};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -65,5 +65,19 @@ impl Stack {
         self.contract(linf);
         let engine = DataFusionEngine::new(files.binding.clone(), files.folder.path()).with_options(options);
         self.runtime.block_on(engine.evaluate(plan, query, &self.contracts[&linf]))
+    }
+
+    /// People behind each text of an open group key.
+    pub(crate) fn names(
+        &mut self,
+        plan: &PrivatePlan,
+        linf: u32,
+        query: &QueryId,
+        files: &Files,
+        options: EngineOptions,
+    ) -> Result<NameCounts, EngineError> {
+        self.contract(linf);
+        let engine = DataFusionEngine::new(files.binding.clone(), files.folder.path()).with_options(options);
+        self.runtime.block_on(engine.names(plan, query, &self.contracts[&linf]))
     }
 }

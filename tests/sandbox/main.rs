@@ -12,6 +12,7 @@ mod certificates;
 mod faults;
 mod full_disk;
 mod harness;
+mod names;
 mod noise;
 mod objections;
 mod pages;

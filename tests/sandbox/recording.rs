@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
-use commun_domain::attempt::{Accept, Manifest, Refuse};
+use commun_domain::attempt::{Accept, Manifest, NameLists, Refuse};
 use commun_domain::clock::{Clock as _, SystemClock};
 use commun_domain::log::{AttemptEntry, HolderRecord, LogEntry};
 use commun_domain::signed::SignedDocument;
@@ -69,7 +69,7 @@ pub(crate) enum Reply {
 /// What ended an attempt.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// Noisy cells as they travelled.
+    /// Noisy cells, or names, as they travelled.
     Answer(Vec<u8>),
     /// The stable code and message of a failure.
     Failed(WireCode, String),
@@ -162,10 +162,16 @@ impl Recording {
 
     /// Offers a question to every agent and collects the replies by holder.
     pub(crate) fn offer(&mut self, question: &SignedDocument) -> BTreeMap<String, Reply> {
+        self.offer_attempt(question, 1, None)
+    }
+
+    /// Offers an attempt of a question, with what holders released in the one before.
+    pub(crate) fn offer_attempt(&mut self, question: &SignedDocument, attempt: u8, names: Option<&NameLists>) -> BTreeMap<String, Reply> {
         let deadline = SystemClock.now_ms() + DEADLINE_MS;
         self.say(&ToAgent::Offer(Offer {
             query: question.to_bytes(),
-            attempt: 1,
+            attempt: attempt.into(),
+            names: names.map(NameLists::to_bytes).unwrap_or_default(),
             reply_deadline_ms: deadline,
             manifest_deadline_ms: deadline,
             slot_ms: 0,
@@ -229,13 +235,15 @@ impl Recording {
     /// The manifest of such an attempt, as it should be.
     pub(crate) fn manifest(&self, question: &SignedDocument, accepted: &[(SignedDocument, Accept)]) -> Manifest {
         let admitted = self.admit(question);
+        let (cells, noise) = admitted.manifest_noise();
         let (n, now_ms) = (u32::try_from(accepted.len()).unwrap(), SystemClock.now_ms());
         Manifest {
             query: admitted.id,
             attempt: 1,
+            kind: admitted.kind,
             plan: admitted.plan_hash,
-            cells: admitted.plan.cells().unwrap(),
-            noise: admitted.noise,
+            cells,
+            noise,
             price: admitted.price,
             delta: admitted.delta,
             cohort: accepted.iter().map(|(signed, _)| signed.clone()).collect(),
@@ -247,6 +255,15 @@ impl Recording {
             deadline_ms: now_ms + DEADLINE_MS,
             checkpoint_size: self.frontier.size(),
             checkpoint_root: Hash32::from_bytes(self.frontier.root()),
+        }
+    }
+
+    /// Sends a manifest to the only agent, which must answer: the signed head and what it names.
+    pub(crate) fn answer(&mut self, manifest: &Manifest) -> (SignedDocument, Vec<u8>) {
+        self.say(&ToAgent::Manifest(ManifestMessage { manifest: manifest.to_bytes() }));
+        match self.message() {
+            (_, FromAgent::Answer(answer)) => (SignedDocument::from_bytes(&answer.head).unwrap(), answer.values),
+            (name, other) => panic!("{name} ended with {other:?}"),
         }
     }
 

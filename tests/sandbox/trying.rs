@@ -14,7 +14,7 @@ fn every_question_of_the_reference_page_runs_on_made_up_rows() {
     let mut examples = 0;
     for block in PAGE.split("```sql ok\n").skip(1) {
         let sql = block.split("```").next().unwrap();
-        let tried = run("commun", ["try", "--contract", &contract(), "--persons", "200", "--format", "csv", sql]);
+        let tried = run("commun", ["try", "--contract", &contract(), "--persons", "400", "--format", "csv", sql]);
         tried.says(0, &["DUMMY", "would be charged to each holder and period"]);
         let header = tried.out.lines().next().unwrap();
         assert!(header.contains("_moe"), "{sql}\n{header}");
@@ -27,14 +27,14 @@ fn every_question_of_the_reference_page_runs_on_made_up_rows() {
 fn own_rows_are_counted_with_noise_that_differs_from_answer_to_answer() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("rows.csv");
-    let mut rows = "subscriber_id,ref_month,home_arr,home_arr_2013,mode,km,trips,works,departure\n".to_owned();
+    let mut rows = "subscriber_id,ref_month,home_arr,home_arr_2013,mode,km,trips,employer,works,departure\n".to_owned();
     for person in 0..3000 {
         // Two thirds go by car; one code is none of the list, so it counts nowhere.
         let mode = if person % 3 == 0 { "train" } else { "car" };
         let km = person % 100;
         rows.extend([
-            format!("p{person},2011-01,21000,,{mode},{km},1,true,2011-01-05 08:00\n"),
-            format!("p{person},2011-01,21000,,boat,5,1,true,2011-01-05 08:00\n"),
+            format!("p{person},2011-01,21000,,{mode},{km},1,Bpost,true,2011-01-05 08:00\n"),
+            format!("p{person},2011-01,21000,,boat,5,1,Bpost,true,2011-01-05 08:00\n"),
         ]);
     }
     std::fs::write(&data, rows).unwrap();

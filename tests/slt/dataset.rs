@@ -88,7 +88,7 @@ fn declared_view(contract: &DataContract, table: &Table) -> String {
                 let seconds = format!("date_trunc('second', {name}::timestamp)");
                 format!("CASE WHEN extract(epoch FROM {seconds}) BETWEEN {lo} AND {hi} THEN {seconds} END AS {name}")
             }
-            ColumnType::Boolean => column.name.clone(),
+            ColumnType::Boolean | ColumnType::OpenText { .. } => column.name.clone(),
         })
         .collect();
     let (unit, partition) = (&contract.unit_column, &contract.partition_column);

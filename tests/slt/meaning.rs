@@ -174,6 +174,7 @@ impl Meaning<'_> {
                 let codes: Vec<String> = list.codes.iter().map(|code| quoted(&code.code)).collect();
                 format!("(array_position(ARRAY[{}]::text[], {name}::text) - 1)::numeric", codes.join(", "))
             }
+            ColumnType::OpenText { .. } => bail!("{name} is open text, which is no expression"),
             ColumnType::Time { lo, hi } => {
                 if lo > hi {
                     bail!("{name} has crossed bounds");

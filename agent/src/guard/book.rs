@@ -53,7 +53,7 @@ impl Book {
 
     /// Whether the price of a question fits both caps in every partition that it reads.
     pub(crate) fn check(&self, admitted: &Admitted) -> Result<(), Refusal> {
-        let price = Loss { rho: admitted.price, delta: admitted.delta };
+        let price = admitted.ahead();
         let contract = Loss { rho: admitted.contract.rho_cap, delta: admitted.contract.delta_keys };
         let permit = Loss { rho: admitted.permit.rho_cap, delta: admitted.permit.delta_cap };
         let caps = Caps { contract, permit };

@@ -17,7 +17,7 @@ use commun_service::Faults;
 use commun_store::AgentStore;
 use commun_store::agent::{Decision, JournalLine};
 use commun_store::error::StoreError;
-use commun_trust::{Admitted, OwnReserve, admit, check_manifest};
+use commun_trust::{Admitted, OwnReserve, admit, admit_numbers, check_manifest};
 use ed25519_dalek::SigningKey;
 
 use super::attempt::{About, Accepted, AttemptKey, Bound, Live};
@@ -100,6 +100,10 @@ impl Core {
             return Err(Refusal::new(WireCode::Unavailable, message, "ask again when they have ended").into());
         }
         let admitted = admit(self.log.state(), &offer.query, now_ms / 1000)?;
+        let admitted = match &offer.names {
+            None => admitted,
+            Some(lists) => admit_numbers(self.log.state(), &admitted, lists, now_ms / 1000)?,
+        };
         *about = About::admitted(&admitted);
         commun_trust::within_limit(&admitted, key.attempt)?;
         self.by_policy(&admitted)?;

@@ -16,7 +16,7 @@ use commun_domain::plan::PrivatePlan;
 use commun_domain::query::{PriceRequest, Query};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Document, Hash32, QueryId, Rho, WireCode};
-use commun_engine::{Cells, Engine, EngineError};
+use commun_engine::{Cells, Engine, EngineError, NameCounts};
 use commun_privacy::ledger::LedgerRecord;
 use commun_service::Faults;
 use commun_store::agent::JournalLine;
@@ -90,6 +90,11 @@ impl Engine for FixedEngine {
             }
             Ok(Cells { outputs: vec![vec![EXACT; CELLS]] })
         })
+    }
+
+    fn names<'a>(&'a self, _: &'a PrivatePlan, _: &'a QueryId, _: &'a DataContract) -> BoxFuture<'a, Result<NameCounts, EngineError>> {
+        // The world's contract has no open text.
+        Box::pin(std::future::ready(Err(EngineError::Plan("no open group key".to_owned()))))
     }
 }
 
@@ -222,6 +227,7 @@ impl World {
         Manifest {
             query: admitted.id,
             attempt: 1,
+            kind: admitted.kind,
             plan: admitted.plan_hash,
             cells: u64::try_from(CELLS).unwrap(),
             noise: admitted.noise.clone(),
@@ -291,7 +297,7 @@ impl World {
 }
 
 pub(super) fn offer(question: &SignedDocument) -> Offer {
-    Offer { query: question.clone(), attempt: 1, reply_deadline_ms: REPLY_MS, manifest_deadline_ms: MANIFEST_MS }
+    Offer { query: question.clone(), attempt: 1, names: None, reply_deadline_ms: REPLY_MS, manifest_deadline_ms: MANIFEST_MS }
 }
 
 /// The world's question with this nonce.

@@ -4,6 +4,7 @@
 //! `status` only. Neither is made from data: what may quote data is a [`Detail`], which is kept in memory for `status` and written nowhere.
 //! They are separate fields, so that one cannot be sent or stored in place of another by accident.
 
+use commun_domain::attempt::NameLists;
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Hash32, QueryId, Refusal, WireCode};
 use commun_engine::EngineError;
@@ -20,6 +21,8 @@ pub struct Offer {
     pub query: SignedDocument,
     /// Attempt, from 1.
     pub attempt: u8,
+    /// What holders released in the attempt before: of a second attempt, over an open group key.
+    pub names: Option<NameLists>,
     /// Replies count until then, milliseconds since 1970.
     pub reply_deadline_ms: u64,
     /// The manifest comes by then or not at all, milliseconds since 1970.

@@ -33,6 +33,10 @@ pub struct Budget {
     pub spent_rho_units: u64,
     /// Cap of the newest data contract of the domain, in units of 2^-40; `None` while the log shows none.
     pub cap_rho_units: Option<u64>,
+    /// Spent on open group keys, in units of 10^-18.
+    pub spent_delta_units: u64,
+    /// Its cap, as that of rho.
+    pub cap_delta_units: Option<u64>,
 }
 
 /// One moment.
@@ -125,11 +129,14 @@ impl Core {
         };
         let budget = |(domain, period): &(String, commun_domain::calendar::Period)| {
             let contract = contract_of(domain);
+            let spent = self.book.spent(domain, *period, None);
             Budget {
                 domain: domain.clone(),
                 partition: contract.map_or_else(|| period.0.to_string(), |contract| contract.calendar.format(*period)),
-                spent_rho_units: self.book.spent(domain, *period, None).rho.units(),
+                spent_rho_units: spent.rho.units(),
                 cap_rho_units: contract.map(|contract| contract.rho_cap.units()),
+                spent_delta_units: spent.delta.units(),
+                cap_delta_units: contract.map(|contract| contract.delta_keys.units()),
             }
         };
         self.book.accounts().map(budget).collect()

@@ -3,15 +3,16 @@
 //! The attempt is charged before this begins, and stays charged however this ends. Every step looks first whether the attempt is still
 //! alive: a second manifest, a lost link or a cancellation has ended it meanwhile.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use commun_domain::WireCode;
-use commun_domain::attempt::{AnswerHead, encode_values};
+use commun_domain::attempt::{AnswerHead, ManifestKind, encode_names, encode_values};
 use commun_domain::encoding::sha256;
-use commun_engine::{Cells, EngineError};
+use commun_engine::release::ReleaseError;
+use commun_engine::{Cells, EngineError, NameCounts};
+use futures::{FutureExt, TryFutureExt};
 
 use super::attempt::Bound;
 use super::message::{Detail, Failure, Outgoing, refusal_failure};
@@ -63,10 +64,10 @@ async fn answer(guard: &Guard, bound: &Arc<Bound>) -> Result<Option<Outgoing>, F
         return Ok(None);
     }
     guard.faults.at("agent.before_read");
-    let cells = tokio::time::timeout(until(guard, deadline_ms), evaluate(guard, bound)).await.map_err(|_| late())??;
+    let exact = tokio::time::timeout(until(guard, deadline_ms), read(guard, bound)).await.map_err(|_| late())??;
 
-    let noise = bound.admitted.noise.clone();
-    let drawn = tokio::task::spawn_blocking(move || commun_engine::release(&cells, &noise)).await;
+    let drawing = Arc::clone(bound);
+    let drawn = tokio::task::spawn_blocking(move || with_noise(&exact, &drawing)).await;
     let values = drawn
         .map_err(|error| failure_here("drawing noise stopped by a fault of the program", error))?
         .map_err(|error| failure_here("the noise could not be drawn", error))?;
@@ -76,7 +77,6 @@ async fn answer(guard: &Guard, bound: &Arc<Bound>) -> Result<Option<Outgoing>, F
     if guard.clock.now_ms() >= deadline_ms {
         return Err(late());
     }
-    let values = encode_values(&values);
     let head = AnswerHead { manifest: bound.hash, index: bound.own.index, values: sha256(&values) };
     let sent = values.len();
     let signed = guard.with(move |core| {
@@ -89,24 +89,48 @@ async fn answer(guard: &Guard, bound: &Arc<Bound>) -> Result<Option<Outgoing>, F
     Ok(signed.await?.map(|head| Outgoing::Answer { query: key.query, attempt: key.attempt, head, values }))
 }
 
-/// The one place where data are read.
-async fn evaluate(guard: &Guard, bound: &Bound) -> Result<Cells, Failure> {
+/// What was read: exact, so it goes nowhere but through noise.
+enum Exact {
+    Cells(Cells),
+    Names(NameCounts),
+}
+
+/// The bytes that may leave.
+fn with_noise(exact: &Exact, bound: &Bound) -> Result<Vec<u8>, ReleaseError> {
     let admitted = &bound.admitted;
-    let mut reading = pin!(guard.engine.evaluate(&admitted.plan, &admitted.id, &admitted.contract));
+    match (exact, &admitted.kind, admitted.plan.open_key()) {
+        (Exact::Names(counts), ManifestKind::Names { law }, Some(open)) => {
+            commun_engine::release_names(counts, law, open).map(|names| encode_names(&names))
+        }
+        (Exact::Cells(cells), ManifestKind::Numbers { .. }, _) => {
+            commun_engine::release(cells, &admitted.noise).map(|values| encode_values(&values))
+        }
+        _ => Err(ReleaseError::Shape { outputs: 0, noises: admitted.noise.len() }),
+    }
+}
+
+/// The one place where data are read.
+async fn read(guard: &Guard, bound: &Bound) -> Result<Exact, Failure> {
+    let admitted = &bound.admitted;
+    let engine = &guard.engine;
+    let mut reading = if admitted.releases_names() {
+        engine.names(&admitted.plan, &admitted.id, &admitted.contract).map_ok(Exact::Names).boxed()
+    } else {
+        engine.evaluate(&admitted.plan, &admitted.id, &admitted.contract).map_ok(Exact::Cells).boxed()
+    };
     // The fault point is inside the reading: after its first step, before its last.
     let first = futures::poll!(reading.as_mut());
     guard.faults.at("agent.reading");
-    let cells = match first {
-        Poll::Ready(cells) => cells,
+    let exact = match first {
+        Poll::Ready(exact) => exact,
         Poll::Pending => reading.await,
     };
-    let cells = cells.map_err(|error| engine_failure(&error))?;
-    let lengths: Vec<usize> = cells.outputs.iter().map(Vec::len).collect();
-    if Some(lengths) == admitted.plan.output_lengths() {
-        Ok(cells)
-    } else {
-        Err(failure_here("the engine gave another shape than the plan's", "a fault of the program"))
-    }
+    let exact = exact.map_err(|error| engine_failure(&error))?;
+    let fits = match &exact {
+        Exact::Cells(cells) => Some(cells.outputs.iter().map(Vec::len).collect()) == admitted.plan.output_lengths(),
+        Exact::Names(counts) => counts.partitions.len() == admitted.plan.partitions.len(),
+    };
+    if fits { Ok(exact) } else { Err(failure_here("the engine gave another shape than the plan's", "a fault of the program")) }
 }
 
 async fn checked(guard: &Guard, bound: &Arc<Bound>) -> Result<(), Failure> {

@@ -17,6 +17,7 @@ pub(super) fn offer(wire: &WireOffer) -> Result<Offer, FieldError> {
     Ok(Offer {
         query: convert::document("offer.query", &wire.query)?,
         attempt: convert::attempt("offer.attempt", wire.attempt)?,
+        names: if wire.names.is_empty() { None } else { Some(convert::document("offer.names", &wire.names)?) },
         reply_deadline_ms: wire.reply_deadline_ms,
         manifest_deadline_ms: wire.manifest_deadline_ms,
     })

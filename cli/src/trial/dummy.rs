@@ -10,6 +10,9 @@ use commun_domain::plan::{PrivatePlan, time};
 use super::Files;
 use crate::error::CliError;
 
+/// Different rare names of open text.
+const RARE_NAMES: u64 = 500;
+
 /// One value in so many is NULL.
 const NULL_IN: u64 = 50;
 
@@ -78,6 +81,13 @@ fn rows_of(table: &Table, numbers: &mut Numbers) -> u64 {
     if numbers.below(20) == 0 { 1 + numbers.below(2 * most) } else { 1 + numbers.below(most.min(2)) }
 }
 
+/// A name: half of all are the first, a quarter the second, and so on; one in ten is rare.
+fn name(max_bytes: u16, numbers: &mut Numbers) -> String {
+    let number = if numbers.below(10) == 0 { 100 + numbers.below(RARE_NAMES) } else { u64::from(numbers.next().trailing_zeros()) };
+    let long = format!("name {number}");
+    if long.len() <= usize::from(max_bytes) { long } else { (number % 10).to_string() }
+}
+
 fn value(contract: &DataContract, column_type: &ColumnType, numbers: &mut Numbers) -> String {
     if numbers.below(NULL_IN) == 0 {
         return String::new();
@@ -93,6 +103,7 @@ fn value(contract: &DataContract, column_type: &ColumnType, numbers: &mut Number
             if *scale == 0 { units.to_string() } else { format!("{units}e-{scale}") }
         }
         ColumnType::Boolean => (numbers.below(2) == 0).to_string(),
+        ColumnType::OpenText { max_bytes } => name(*max_bytes, numbers),
         ColumnType::Time { lo, hi } => {
             let offset = i64::try_from(numbers.below(hi.abs_diff(*lo).saturating_add(1))).unwrap_or(0);
             time::format(lo.saturating_add(offset), false)

@@ -1,18 +1,20 @@
 //! Explain: what a question would cost and how precise its answer would be, from public parameters alone. Nothing is written.
 
+use commun_domain::bundle::RosterHolder;
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Delta, Hash32, Refusal, Rho, WireCode};
 use commun_privacy::answer::{expected_margins, expected_rank_margins};
+use commun_privacy::ledger::{Caps, Loss};
 use commun_proto::convert;
 
-use super::{App, left};
+use super::{App, caps, left};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explained {
     /// Hash of the plan.
     pub plan: Hash32,
-    /// Price per partition at one holder.
+    /// Price of the whole question per partition at one holder.
     pub price: Rho,
     /// Delta at which rho is stated as epsilon.
     pub delta_conv: Delta,
@@ -23,7 +25,7 @@ pub struct Explained {
     pub margins: Vec<(String, Option<f64>)>,
     /// Name and 95 % margin of error of the rank of each quantile, in values.
     pub ranks: Vec<(String, f64)>,
-    /// Cells of each output.
+    /// Cells of each output; with an open group key, at most.
     pub cells: u64,
     /// Holders that the roster lists for the data contract.
     pub listed: usize,
@@ -39,9 +41,9 @@ pub struct PartitionLeft {
     /// As in the calendar.
     pub partition: String,
     /// Under the data contract's cap.
-    pub contract: Rho,
+    pub contract: Loss,
     /// Under the permit's cap.
-    pub permit: Rho,
+    pub permit: Loss,
 }
 
 impl App {
@@ -54,14 +56,19 @@ impl App {
         let listed = self.log.read(|state| state.listed(&admitted.contract.name));
         let budgets = self.log.read(|state| {
             let of_partition = |period| {
-                let least = |cap: Rho, permit: Option<Hash32>| {
-                    let spent = |name| state.ledger.spent(name, &plan.budget_domain, period, permit).rho;
-                    listed.iter().map(|holder| left(cap, spent(&holder.name))).min().unwrap_or(cap)
+                let least = |cap: Loss, permit: Option<Hash32>| {
+                    let left = |holder: &RosterHolder| left(cap, state.ledger.spent(&holder.name, &plan.budget_domain, period, permit));
+                    let all = || listed.iter().map(left);
+                    Loss {
+                        rho: all().map(|left| left.rho).min().unwrap_or(cap.rho),
+                        delta: all().map(|left| left.delta).min().unwrap_or(cap.delta),
+                    }
                 };
+                let Caps { contract, permit } = caps(&admitted);
                 PartitionLeft {
                     partition: plan.calendar.format(period),
-                    contract: least(admitted.contract.rho_cap, None),
-                    permit: least(admitted.permit.rho_cap, Some(admitted.permit_hash)),
+                    contract: least(contract, None),
+                    permit: least(permit, Some(admitted.permit_hash)),
                 }
             };
             plan.partitions.iter().map(|period| of_partition(*period)).collect()
@@ -74,7 +81,7 @@ impl App {
             .map_err(|error| Refusal::new(WireCode::Internal, error.to_string(), "tell the coordinator's operator"))?;
         Ok(Explained {
             plan: admitted.plan_hash,
-            price: admitted.price,
+            price: admitted.whole.rho,
             delta_conv: admitted.contract.delta_conv,
             budgets,
             margins,

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use commun_domain::bundle::RosterHolder;
 use commun_domain::clock::Clock;
 use commun_domain::signed::SignedDocument;
-use commun_domain::{QueryId, Refusal, Rho, WireCode};
+use commun_domain::{QueryId, Refusal, WireCode};
 use commun_privacy::ledger::{Caps, Loss};
 use commun_service::Faults;
 use commun_store::CoordinatorStore;
@@ -126,17 +126,14 @@ fn caps(admitted: &Admitted) -> Caps {
 
 /// Whether this coordinator's own ledger allows the price at every listed holder in every partition.
 fn within_budgets(state: &State, admitted: &Admitted, listed: &[RosterHolder]) -> Result<(), Refusal> {
-    let price = Loss { rho: admitted.price, delta: admitted.delta };
+    let price = admitted.ahead();
     for holder in listed {
         for period in &admitted.plan.partitions {
             let checked =
                 state.ledger.check(&holder.name, &admitted.plan.budget_domain, *period, admitted.permit_hash, price, caps(admitted));
             checked.map_err(|over| {
                 let partition = admitted.plan.calendar.format(over.period);
-                let message = format!(
-                    "the {}'s budget for {partition} at {} does not allow it: rho {} of {} is spent and the query costs {}",
-                    over.cap, holder.name, over.spent.rho, over.limit.rho, over.price.rho
-                );
+                let message = format!("the {}'s budget for {partition} at {} does not allow it: {}", over.cap, holder.name, over.amounts());
                 Refusal::new(
                     WireCode::OverBudget,
                     message,
@@ -149,6 +146,6 @@ fn within_budgets(state: &State, admitted: &Admitted, listed: &[RosterHolder]) -
 }
 
 /// What is left of a cap.
-fn left(cap: Rho, spent: Rho) -> Rho {
-    cap.checked_sub(spent).unwrap_or(Rho::ZERO)
+fn left(cap: Loss, spent: Loss) -> Loss {
+    Loss { rho: cap.rho.checked_sub(spent.rho).unwrap_or_default(), delta: cap.delta.checked_sub(spent.delta).unwrap_or_default() }
 }

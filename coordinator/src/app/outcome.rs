@@ -3,6 +3,7 @@
 //! Nothing is resumed. Replies, manifests and answers live in memory only, and an agent's attempt dies with its link, so after a restart
 //! there is nothing to go on with; what was logged stays charged until a holder says that it took its charge back.
 
+use commun_domain::attempt::MAX_ATTEMPTS;
 use commun_domain::log::FailureEntry;
 use commun_domain::{QueryId, Refusal, WireCode};
 use commun_proto::status::refusal_from_bytes;
@@ -11,9 +12,6 @@ use commun_store::coordinator::{QueryRow, QueryState};
 use super::App;
 use super::feed::Event;
 use crate::log::LogError;
-
-/// The one attempt that a query has in this version.
-pub(super) const ATTEMPT: u8 = 1;
 
 pub(super) fn no_outcome(query: &QueryId) -> Refusal {
     tracing::error!(%query, "a stored query has no outcome");
@@ -51,13 +49,19 @@ impl App {
         }
     }
 
-    /// Whether the query's attempt was logged, and so charged. A refund may have taken some of it back since.
+    /// Whether an attempt of the query was logged, and so charged. A refund may have taken some of it back since.
     pub(super) fn is_charged(&self, query: &QueryId) -> bool {
-        self.log.read(|state| state.trust.attempt(query, ATTEMPT).is_some())
+        self.last_attempt(query) > 0
+    }
+
+    /// The query's last logged attempt; 0 when none was.
+    fn last_attempt(&self, query: &QueryId) -> u8 {
+        self.log.read(|state| (1..=MAX_ATTEMPTS).rev().find(|attempt| state.trust.attempt(query, *attempt).is_some()).unwrap_or(0))
     }
 
     fn end_unfinished(&self, row: &QueryRow) -> Result<Event, LogError> {
-        let charged = self.is_charged(&row.query);
+        let attempt = self.last_attempt(&row.query);
+        let charged = attempt > 0;
         let refusal = Refusal::new(
             WireCode::Unavailable,
             "the coordinator was restarted before the query ended",
@@ -67,7 +71,6 @@ impl App {
                 "nothing was charged by the coordinator; sign a new query to ask again"
             },
         );
-        let attempt = if charged { ATTEMPT } else { 0 };
         let entry = FailureEntry { query: row.query, attempt, refusal: refusal.clone(), refusals: Vec::new(), timeouts: Vec::new() };
         self.log.failure(entry)?;
         tracing::warn!(query = %row.query, state = ?row.state, charged, "an unfinished query was ended");

@@ -1,8 +1,8 @@
 //! Status: holders, log and budgets, for officers and operators.
 
-use commun_domain::Rho;
 use commun_domain::calendar::Period;
 use commun_domain::contract::DataContract;
+use commun_privacy::ledger::Loss;
 
 use super::App;
 use crate::link::AgentInfo;
@@ -40,9 +40,9 @@ pub struct Account {
     /// Partition.
     pub partition: String,
     /// Spent, over all permits.
-    pub spent: Rho,
+    pub spent: Loss,
     /// The newest data contract's cap.
-    pub cap: Rho,
+    pub cap: Loss,
 }
 
 impl App {
@@ -68,7 +68,7 @@ fn account(state: &State, holder: &str, domain: &str, period: Period) -> Option<
         holder: holder.to_owned(),
         domain: domain.to_owned(),
         partition: contract.calendar.format(period),
-        spent: state.ledger.spent(holder, domain, period, None).rho,
-        cap: contract.rho_cap,
+        spent: state.ledger.spent(holder, domain, period, None),
+        cap: Loss { rho: contract.rho_cap, delta: contract.delta_keys },
     })
 }

@@ -6,6 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use commun_domain::plan::open::MAX_NAMES_BYTES;
 use commun_domain::query::SnapshotRule;
 use commun_domain::release::ResultRelease;
 use commun_domain::signed::SignedDocument;
@@ -23,6 +24,12 @@ use crate::log::LogError;
 
 /// Room that a result release needs beside its cells and its plan, in bytes.
 const RELEASE_OVERHEAD_BYTES: usize = 256 * 1024;
+
+/// Number of a query's first attempt.
+const FIRST_ATTEMPT: u8 = 1;
+
+/// Room that the acceptance and the signed head of one holder need among lists of names, in bytes.
+const ACCEPT_BYTES: usize = 1024;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -46,9 +53,9 @@ impl App {
             self.remember_replay(&new, &release);
             return Ok(Feed::ended(agency, Event::Released { release: release.bytes.into(), stored: true }));
         }
-        fits_one_message(&admitted)?;
         let run = self.log.read(|state| {
             let listed = state.listed(&admitted.contract.name);
+            fits_one_message(&admitted, listed.len())?;
             within_budgets(state, &admitted, &listed)?;
             let missing = || Refusal::new(WireCode::Unavailable, "there is no roster yet", "ask again when the roster is published");
             let (roster, roster_hash) = state.trust.roster().zip(state.trust.roster_hash()).ok_or_else(missing)?;
@@ -61,6 +68,8 @@ impl App {
                 signed,
                 admitted,
                 received_ms: new.now_ms,
+                attempt: FIRST_ATTEMPT,
+                lists: None,
             })
         })?;
         let slot = self.open.clone().try_acquire_owned().map_err(|_| {
@@ -159,7 +168,15 @@ fn of_agency(feed: Arc<Feed>, agency: &str) -> Result<Arc<Feed>, Refusal> {
 }
 
 /// Refuses what could be computed but neither sent nor stored in one message, before anything is charged.
-fn fits_one_message(admitted: &Admitted) -> Result<(), Refusal> {
+fn fits_one_message(admitted: &Admitted, holders: usize) -> Result<(), Refusal> {
+    let lists = holders.checked_mul(MAX_NAMES_BYTES + ACCEPT_BYTES).and_then(|bytes| bytes.checked_add(RELEASE_OVERHEAD_BYTES));
+    if admitted.releases_names() && lists.is_none_or(|bytes| bytes > MAX_MESSAGE_BYTES) {
+        return Err(Refusal::new(
+            WireCode::InvalidQuery,
+            format!("the names that {holders} holders could release would be larger than {MAX_MESSAGE_BYTES} bytes"),
+            "group by a column with a code list",
+        ));
+    }
     let lengths = admitted.plan.output_lengths();
     let values = lengths.and_then(|lengths| lengths.iter().try_fold(0usize, |sum, length| sum.checked_add(length.checked_mul(8)?)));
     let bytes = values.and_then(|values| values.checked_add(admitted.plan.to_bytes().len())?.checked_add(RELEASE_OVERHEAD_BYTES));

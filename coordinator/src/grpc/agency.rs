@@ -70,8 +70,10 @@ fn explain_reply(explained: Explained) -> v1::ExplainReply {
             .into_iter()
             .map(|left| v1::PartitionBudget {
                 partition: left.partition,
-                contract_left_rho_units: left.contract.units(),
-                permit_left_rho_units: left.permit.units(),
+                contract_left_rho_units: left.contract.rho.units(),
+                permit_left_rho_units: left.permit.rho.units(),
+                contract_left_delta_units: left.contract.delta.units(),
+                permit_left_delta_units: left.permit.delta.units(),
             })
             .collect(),
         margins: explained

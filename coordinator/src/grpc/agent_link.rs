@@ -273,6 +273,7 @@ fn wire(message: ToAgent) -> Out {
             reply_deadline_ms: offer.reply_deadline_ms,
             manifest_deadline_ms: offer.manifest_deadline_ms,
             slot_ms: offer.slot_ms,
+            names: offer.names.as_deref().map(<[u8]>::to_vec).unwrap_or_default(),
         }),
         ToAgent::Manifest(bytes) => Out::Manifest(v1::ManifestMessage { manifest: bytes.to_vec() }),
         ToAgent::Cancel { query, attempt, refusal } => Out::Cancel(v1::Cancel {

@@ -51,8 +51,10 @@ impl v1::supervision_server::Supervision for Handler {
             holder: account.holder,
             budget_domain: account.domain,
             partition: account.partition,
-            spent_rho_units: account.spent.units(),
-            cap_rho_units: account.cap.units(),
+            spent_rho_units: account.spent.rho.units(),
+            cap_rho_units: account.cap.rho.units(),
+            spent_delta_units: account.spent.delta.units(),
+            cap_delta_units: account.cap.delta.units(),
         });
         Ok(Response::new(v1::StatusReply {
             log_size: status.head.size,

@@ -41,6 +41,8 @@ pub struct Offer {
     pub query: Vec<u8>,
     /// Attempt, from 1.
     pub attempt: u8,
+    /// What holders released in the attempt before, canonical bytes: of a second attempt, over an open group key.
+    pub names: Option<Arc<[u8]>>,
     /// Replies count until then.
     pub reply_deadline_ms: u64,
     /// The manifest comes by then or not at all.

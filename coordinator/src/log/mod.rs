@@ -11,7 +11,7 @@ mod state;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use commun_domain::clock::Clock;
-use commun_domain::log::{AttemptEntry, FailureEntry, LogEntry, RefundEntry, ReleaseEntry};
+use commun_domain::log::{AttemptEntry, FailureEntry, LogEntry, NamesEntry, RefundEntry, ReleaseEntry};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Document, Hash32, Refusal, WireCode};
 use commun_privacy::ledger::{LedgerError, LedgerRecord};
@@ -195,6 +195,14 @@ impl Log {
         let query = entry.query.document_hash().into();
         let entry = LogEntry::Attempt(entry);
         self.append(&mut writer, &entry, &records, |bytes| self.store.log_attempt(&query, bytes, &records, self.clock.now_ms()))
+    }
+
+    /// Logs the names of an open group key; the query goes on.
+    pub fn names(&self, entry: NamesEntry) -> Result<Head, LogError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let query = entry.query;
+        let entry = LogEntry::Names(entry);
+        self.append(&mut writer, &entry, &[], |bytes| self.store.log_names(&query, bytes, self.clock.now_ms()))
     }
 
     /// Stores a result release, logs it and ends its query.

@@ -1,11 +1,14 @@
 //! What holders and coordinator sign and send in one attempt (the protocol page: OFFER, ACCEPT or REFUSE, MANIFEST, ANSWER).
 
-use crate::canonical_struct;
-use crate::encoding::Document;
+use std::collections::BTreeMap;
+
+use crate::encoding::{Decode, Document, Encode, Reader};
 use crate::error::WireCode;
 use crate::ids::{Hash32, QueryId};
+use crate::plan::open::{MAX_NAMES_BYTES, OpenKey};
 use crate::signed::SignedDocument;
 use crate::units::{Delta, Rho};
+use crate::{canonical_struct, canonical_union};
 
 /// Most attempts of one query.
 pub const MAX_ATTEMPTS: u8 = 3;
@@ -66,6 +69,33 @@ pub struct OutputNoise {
 }
 canonical_struct!(OutputNoise { gamma_log2, d, s2 });
 
+/// Noise and threshold of the names of an open group key: in each partition a name leaves a holder if its count of people plus
+/// `N_Z(0, s2)` is at least `threshold`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamesLaw {
+    /// Variance parameter of the discrete Gaussian, in squared people.
+    pub s2: u64,
+    /// t*, in people.
+    pub threshold: u64,
+}
+canonical_struct!(NamesLaw { s2, threshold });
+
+/// What an attempt releases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManifestKind {
+    /// Noisy numbers over the grid.
+    Numbers {
+        /// Where the grid has an open group key: SHA-256 of [`encode_names`] of its names, the union of what holders released before.
+        names: Option<Hash32>,
+    },
+    /// Names of an open group key, never counts: each holder's own, with its full noise.
+    Names {
+        /// Noise and threshold.
+        law: NamesLaw,
+    },
+}
+canonical_union!(ManifestKind { 1 = Numbers { names }, 2 = Names { law } });
+
 /// What is to be computed and by whom; agents recompute every number of it (P4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
@@ -73,11 +103,13 @@ pub struct Manifest {
     pub query: QueryId,
     /// Attempt, from 1.
     pub attempt: u8,
+    /// What is released.
+    pub kind: ManifestKind,
     /// Hash of the plan.
     pub plan: Hash32,
-    /// Cells of each output.
+    /// Cells of each output; 0 where names are released.
     pub cells: u64,
-    /// Noise per output.
+    /// Noise per output; none where names are released.
     pub noise: Vec<OutputNoise>,
     /// Price per partition at one holder.
     pub price: Rho,
@@ -105,6 +137,7 @@ pub struct Manifest {
 canonical_struct!(Manifest {
     query,
     attempt,
+    kind,
     plan,
     cells,
     noise,
@@ -122,7 +155,7 @@ canonical_struct!(Manifest {
 });
 
 impl Document for Manifest {
-    const TAG: &'static str = "commun/manifest/v1";
+    const TAG: &'static str = "commun/manifest/v2";
 }
 
 /// Head of a holder's noisy partial answer. Signed by the holder's Ed25519 key; the values travel beside it.
@@ -132,7 +165,7 @@ pub struct AnswerHead {
     pub manifest: Hash32,
     /// The holder's roster index.
     pub index: u32,
-    /// SHA-256 of [`encode_values`].
+    /// SHA-256 of [`encode_values`], or of [`encode_names`].
     pub values: Hash32,
 }
 canonical_struct!(AnswerHead { manifest, index, values });
@@ -156,4 +189,62 @@ pub fn decode_values(bytes: &[u8], lengths: &[usize]) -> Option<Vec<Vec<i64>>> {
         rest = more;
     }
     (rest.is_empty() && !outputs.is_empty()).then_some(outputs)
+}
+
+/// What one holder released in an attempt of kind `names`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderNames {
+    /// Signed [`AnswerHead`].
+    pub head: SignedDocument,
+    /// Its names, sorted by their bytes, each once.
+    pub names: Vec<String>,
+}
+canonical_struct!(HolderNames { head, names });
+
+/// Everything that the holders of a cohort released in an attempt of kind `names`. Its hash stands in the log; it is sent with the offer of the attempt
+/// that follows, so that every holder can work out the union by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameLists {
+    /// The manifest that was answered.
+    pub manifest: Manifest,
+    /// One list of each member of the cohort, in its order.
+    pub lists: Vec<HolderNames>,
+}
+canonical_struct!(NameLists { manifest, lists });
+
+impl Document for NameLists {
+    const TAG: &'static str = "commun/names/v1";
+}
+
+impl NameLists {
+    /// The names of the grid: what any holder released, sorted. If that is more than an answer may hold, those that more holders released stay,
+    /// and of equals the first by their bytes.
+    pub fn union(&self, key: &OpenKey) -> Vec<String> {
+        let mut holders: BTreeMap<&str, usize> = BTreeMap::new();
+        for name in self.lists.iter().flat_map(|list| &list.names) {
+            *holders.entry(name).or_default() += 1;
+        }
+        let mut ranked: Vec<(&str, usize)> = holders.into_iter().collect();
+        // The sort is stable and the names came in order.
+        ranked.sort_by_key(|(_, holders)| std::cmp::Reverse(*holders));
+        key.fitting(ranked.into_iter().map(|(name, _)| name))
+    }
+}
+
+/// Names as bytes.
+pub fn encode_names(names: &[String]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    names.to_vec().encode(&mut bytes);
+    bytes
+}
+
+/// Reads [`encode_names`]; `None` when they are not what [`OpenKey::allows`].
+pub fn decode_names(bytes: &[u8], key: &OpenKey) -> Option<Vec<String>> {
+    if bytes.len() > MAX_NAMES_BYTES {
+        return None;
+    }
+    let mut reader = Reader::new(bytes);
+    let names = Vec::<String>::decode(&mut reader).ok()?;
+    reader.finish().ok()?;
+    key.allows(&names).then_some(names)
 }

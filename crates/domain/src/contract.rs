@@ -65,9 +65,21 @@ pub enum ColumnType {
         /// Latest time.
         hi: i64,
     },
+    /// Text whose values nobody has declared, such as an employer's name: may be an open group key, and nothing else. What is no name
+    /// (`plan::open::is_open_name`) is NULL.
+    OpenText {
+        /// Longest name, in bytes.
+        max_bytes: u16,
+    },
 }
 
-canonical_union!(ColumnType { 1 = Code { list, version }, 2 = Number { lo, hi, scale }, 3 = Boolean, 4 = Time { lo, hi } });
+canonical_union!(ColumnType {
+    1 = Code { list, version },
+    2 = Number { lo, hi, scale },
+    3 = Boolean,
+    4 = Time { lo, hi },
+    5 = OpenText { max_bytes },
+});
 
 /// One column beside the unit and the partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +178,7 @@ pub struct DataContract {
     pub rho_cap: Rho,
     /// Delta at which a requested epsilon becomes rho.
     pub delta_conv: Delta,
-    /// Cap on the delta that open group keys may spend in one partition at one holder.
+    /// Cap on the delta that open group keys may spend in one partition at one holder; each question with one spends `delta_conv` of it.
     pub delta_keys: Delta,
     /// Greatest L0 that a query may ask for.
     pub max_groups_per_person: u32,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::calendar::{Calendar, Period};
 use crate::contract::{Attribute, Code, CodeList, Column, ColumnType, DataContract, Dimension, MAX_CODES, Table, UnitKind};
 use crate::ids::is_name;
+use crate::plan::open::MAX_NAME_BYTES;
 use crate::plan::time;
 use crate::titles::Titles;
 use crate::units::{Delta, Rho};
@@ -107,6 +108,9 @@ enum RawColumnType {
     Time {
         first: String,
         last: String,
+    },
+    OpenText {
+        max_bytes: u16,
     },
 }
 
@@ -275,6 +279,7 @@ fn convert_table(raw: RawTable, faults: &mut Vec<String>) -> Table {
                     RawColumnType::Code { list, version } => ColumnType::Code { list, version },
                     RawColumnType::Number { lo, hi, scale } => ColumnType::Number { lo, hi, scale },
                     RawColumnType::Boolean {} => ColumnType::Boolean,
+                    RawColumnType::OpenText { max_bytes } => ColumnType::OpenText { max_bytes },
                     RawColumnType::Time { first, last } => ColumnType::Time {
                         lo: seconds(format!("column {} first", column.name), &first),
                         hi: seconds(format!("column {} last", column.name), &last),
@@ -356,6 +361,13 @@ fn check(contract: &DataContract, faults: &mut Vec<String>) {
                     require(lo <= hi, format!("{place}: first is after last"));
                     require(time::TIME_RANGE.contains(lo) && time::TIME_RANGE.contains(hi), format!("{place}: years are 1 to 9999"));
                 }
+                ColumnType::OpenText { max_bytes } => {
+                    require((1..=MAX_NAME_BYTES).contains(max_bytes), format!("{place}: max_bytes must be 1 to {MAX_NAME_BYTES}"));
+                    require(
+                        contract.delta_keys >= contract.delta_conv,
+                        format!("{place}: open text needs budget.delta_keys of at least delta_conv, which each question spends"),
+                    );
+                }
             }
         }
     }
@@ -414,6 +426,28 @@ mod tests {
             assert!(GOOD.contains(line), "{line}");
             let fault = parse_contract(&GOOD.replacen(line, &format!("{line}\nnoise = 0"), 1)).unwrap_err().to_string();
             assert!(fault.contains("noise"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn open_text_has_a_length_and_a_delta_to_spend() {
+        let faults = |column: &str, delta_keys: &str| {
+            let text = GOOD.replacen("delta_conv = \"1e-9\"", &format!("delta_conv = \"1e-9\"\n{delta_keys}"), 1);
+            let titles = "titles = { fr = \"\", nl = \"\", de = \"\", en = \"\" }";
+            let column = format!("[[table.column]]\nname = \"employer\"\n{titles}\n{column}\n");
+            let text = text.replacen("[[table.column]]", &format!("{column}[[table.column]]"), 1);
+            parse_contract(&text).map_or_else(|error| error.to_string(), |_| String::new())
+        };
+        let (open, delta) = ("type = \"open_text\"\nmax_bytes = 64", "delta_keys = \"1e-8\"");
+        assert_eq!(faults(open, delta), "");
+        for (column, keys, fault) in [
+            ("type = \"open_text\"\nmax_bytes = 0", delta, "max_bytes must be 1 to 128"),
+            ("type = \"open_text\"\nmax_bytes = 129", delta, "max_bytes must be 1 to 128"),
+            ("type = \"open_text\"", delta, "max_bytes"),
+            (open, "", "delta_keys"),
+            (open, "delta_keys = \"1e-10\"", "delta_keys"),
+        ] {
+            assert!(faults(column, keys).contains(fault), "{column} {keys}: {}", faults(column, keys));
         }
     }
 

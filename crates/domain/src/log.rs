@@ -7,7 +7,7 @@ use crate::encoding::{Decode, DecodeError, Document, Encode, Reader};
 use crate::error::{Refusal, WireCode};
 use crate::ids::{Hash32, QueryId};
 use crate::signed::SignedDocument;
-use crate::units::Rho;
+use crate::units::{Delta, Rho};
 
 /// Largest entry, in bytes (1 MiB).
 pub const MAX_ENTRY_BYTES: usize = 1 << 20;
@@ -104,6 +104,26 @@ pub struct ReleaseEntry {
 }
 canonical_struct!(ReleaseEntry { query, attempt, release, participants, price });
 
+/// Names of an open group key left the holders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamesEntry {
+    /// Query.
+    pub query: QueryId,
+    /// Attempt that released them.
+    pub attempt: u8,
+    /// Hash of the `NameLists`: what each holder released.
+    pub lists: Hash32,
+    /// Hash of the names of the grid, their union (`encode_names`).
+    pub names: Hash32,
+    /// Roster indices of the holders.
+    pub participants: Vec<u32>,
+    /// Price charged per partition at each of them.
+    pub price: Rho,
+    /// Delta charged per partition at each of them.
+    pub delta: Delta,
+}
+canonical_struct!(NamesEntry { query, attempt, lists, names, participants, price, delta });
+
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogEntry {
@@ -123,6 +143,8 @@ pub enum LogEntry {
     Refund(RefundEntry),
     /// Result release.
     Release(ReleaseEntry),
+    /// Names of an open group key.
+    Names(NamesEntry),
 }
 
 impl Encode for LogEntry {
@@ -134,6 +156,7 @@ impl Encode for LogEntry {
             Self::Failure(entry) => entry.encode(out),
             Self::Refund(entry) => entry.encode(out),
             Self::Release(entry) => entry.encode(out),
+            Self::Names(entry) => entry.encode(out),
         }
     }
 }
@@ -149,6 +172,7 @@ impl Decode for LogEntry {
             6 => Decode::decode(reader).map(Self::Failure),
             7 => Decode::decode(reader).map(Self::Refund),
             8 => Decode::decode(reader).map(Self::Release),
+            9 => Decode::decode(reader).map(Self::Names),
             _ => Err(DecodeError::Invalid("log entry")),
         }
     }
@@ -169,6 +193,7 @@ impl LogEntry {
             Self::Failure(_) => 6,
             Self::Refund(_) => 7,
             Self::Release(_) => 8,
+            Self::Names(_) => 9,
         }
     }
 
@@ -183,6 +208,7 @@ impl LogEntry {
             Self::Failure(_) => "failure",
             Self::Refund(_) => "refund",
             Self::Release(_) => "release",
+            Self::Names(_) => "names",
         }
     }
 }

@@ -23,8 +23,10 @@ pub enum QueryClass {
     Variance,
     /// Quantiles and medians; they give the whole distribution away, coarsely.
     Quantile,
+    /// Open group keys: names that stand in the data leave the holders, those with enough people behind them.
+    OpenKeys,
 }
-canonical_enum!(QueryClass { CountRows = 1, CountUnits = 2, Sum = 3, Average = 4, Variance = 5, Quantile = 6 });
+canonical_enum!(QueryClass { CountRows = 1, CountUnits = 2, Sum = 3, Average = 4, Variance = 5, Quantile = 6, OpenKeys = 7 });
 
 impl QueryClass {
     /// As written in a permit's draft.
@@ -36,6 +38,7 @@ impl QueryClass {
             Self::Average => "average",
             Self::Variance => "variance",
             Self::Quantile => "quantile",
+            Self::OpenKeys => "open_keys",
         }
     }
 }

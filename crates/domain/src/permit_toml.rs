@@ -134,6 +134,11 @@ pub fn check_permit(permit: &Permit, contract: &DataContract) -> Vec<String> {
     require(permit.valid_from_unix < permit.valid_until_unix, "valid_until: must be after valid_from".to_owned());
     require(permit.rho_cap > Rho::ZERO, "budget.rho_cap: must be above 0".to_owned());
     require(permit.rho_cap <= contract.rho_cap, "budget.rho_cap: is above the data contract's cap".to_owned());
+    require(permit.delta_cap <= contract.delta_keys, "budget.delta_cap: is above the data contract's delta_keys".to_owned());
+    require(
+        !permit.query_classes.contains(&QueryClass::OpenKeys) || permit.delta_cap >= contract.delta_conv,
+        format!("budget.delta_cap: open_keys needs at least {}, which each question spends", contract.delta_conv),
+    );
     require(!permit.query_classes.is_empty(), "query_classes: at least one is needed".to_owned());
     require(!permit.tables.is_empty(), "tables: at least one is needed".to_owned());
     for (field, text) in [

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use commun_domain::contract::{DataContract, Table};
+use commun_domain::plan::open::is_open_name;
 use futures::StreamExt;
 use tokio::task::JoinSet;
 
@@ -240,6 +241,11 @@ impl Shared {
                             seen.strangers.add(text, 1);
                         }
                     }
+                }
+                Reading::Open { max_bytes } => {
+                    let texts = Texts::read(array);
+                    let unreadable = (0..rows).filter_map(|row| texts.get(row)).filter(|text| !is_open_name(text, *max_bytes)).count();
+                    seen.unreadable += u64::try_from(unreadable).unwrap_or(u64::MAX);
                 }
                 Reading::Time { lo, hi } => {
                     // As values: a dictionary or runs are unpacked first.

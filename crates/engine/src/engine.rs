@@ -3,6 +3,7 @@
 //! [`Engine`] is a seam: [`DataFusionEngine`] reads a holder's files, simulations put fixed cells in its place. Exact cells never leave
 //! the process; only what [`release`](mod@crate::release) makes of them does (P1).
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -18,7 +19,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 
 use crate::binding::Binding;
-use crate::bound::Room;
+use crate::bound::{Room, Shape, Totals};
 use crate::error::EngineError;
 use crate::lower::{Lowering, Needed};
 use crate::objections::{self, Broken, Objectors};
@@ -41,6 +42,19 @@ impl std::fmt::Debug for Cells {
     }
 }
 
+/// How many different people stand behind each text, exactly. Neither printable nor serialisable: it must not leave the process.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NameCounts {
+    /// Per partition of the plan, texts that at least one person keeps and their people, each text once.
+    pub partitions: Vec<Vec<(String, i128)>>,
+}
+
+impl std::fmt::Debug for NameCounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NameCounts({} partition(s), hidden)", self.partitions.len())
+    }
+}
+
 /// Computes the bounded exact aggregate of a plan.
 pub trait Engine: Send + Sync {
     /// What can be known before anything is charged, without reading a row: whether there is a binding for this data contract, and whether
@@ -55,6 +69,14 @@ pub trait Engine: Send + Sync {
         query_id: &'a QueryId,
         contract: &'a DataContract,
     ) -> BoxFuture<'a, Result<Cells, EngineError>>;
+
+    /// Counts the people behind each text of the plan's open group key, for the attempt that releases names. The same holds for it.
+    fn names<'a>(
+        &'a self,
+        plan: &'a PrivatePlan,
+        query_id: &'a QueryId,
+        contract: &'a DataContract,
+    ) -> BoxFuture<'a, Result<NameCounts, EngineError>>;
 }
 
 /// How the machine is used. None of it changes a result.
@@ -65,7 +87,7 @@ pub struct EngineOptions {
     /// Rows of one batch.
     pub batch_rows: NonZeroUsize,
     /// Most memory: half of it for bounding, which goes to a file when it needs more, and for a list of objections, which may take half of that half, three eighths for the binding's own SQL (a join that needs more
-    /// fails), the rest for batches on their way. `None` sets no limit, and nothing goes to a file.
+    /// fails), the rest for batches on their way. Different texts of an open group key take at most a quarter of the first half; more are a failure. `None` sets no limit, and nothing goes to a file.
     pub memory_bytes: Option<NonZeroUsize>,
     /// Folder for what does not fit the memory: unnamed files, encrypted with keys that no disk has seen.
     pub spill_folder: PathBuf,
@@ -89,9 +111,14 @@ impl EngineOptions {
         self.memory_bytes.map(|bytes| bytes.get() / 8 * 3)
     }
 
-    /// What bounding may use beside a list of objections of this size.
-    fn room(&self, list_bytes: usize) -> Room {
-        let bytes = self.memory_bytes.map(|bytes| (bytes.get() / 2).saturating_sub(list_bytes));
+    /// Most bytes for the different texts of an open group key: a quarter of the half that bounding has.
+    fn texts_bytes(&self) -> Option<usize> {
+        self.memory_bytes.map(|bytes| bytes.get() / 8)
+    }
+
+    /// What bounding may use beside so many bytes: a list of objections, and texts of an open group key.
+    fn room(&self, taken_bytes: usize) -> Room {
+        let bytes = self.memory_bytes.map(|bytes| (bytes.get() / 2).saturating_sub(taken_bytes));
         Room { bytes, folder: self.spill_folder.clone(), threads: self.threads.get(), stopped: Arc::default() }
     }
 }
@@ -139,16 +166,49 @@ impl DataFusionEngine {
 
     /// The cells, how often the data were read for them, and where the time went.
     async fn run(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<(Cells, u32, Times), EngineError> {
-        let (lowering, shape) = Lowering::new(plan, query_id, contract)?;
+        if plan.open_key().is_some_and(|open| open.names.is_none()) {
+            return Err(EngineError::Plan("the names of its open group key are not known yet".to_owned()));
+        }
+        let (totals, passes, times) = self.totals(plan, contract, Lowering::new(plan, query_id, contract)?).await?;
+        Ok((Cells { outputs: totals.outputs }, passes, times))
+    }
+
+    /// The different people behind each text of the plan's open group key, in each partition apart.
+    async fn count_names(&self, plan: &PrivatePlan, query_id: &QueryId, contract: &DataContract) -> Result<NameCounts, EngineError> {
+        let plan = plan.counting_names();
+        let (limit, threads) = (self.options.texts_bytes(), self.options.threads.get());
+        let (lowering, shape, names) = Lowering::counting_names(&plan, query_id, contract, limit, threads)?;
+        let (totals, ..) = self.totals(&plan, contract, (lowering, shape)).await?;
+        if names.is_full() {
+            return Err(EngineError::execution("the column of open text has more different texts than fit the memory"));
+        }
+        let counts = totals.outputs.into_iter().next().unwrap_or_default();
+        let people = |number: u32| counts.get(number as usize).copied().unwrap_or(0);
+        // A text that everybody has dropped for others is not in the data: a person may have any number of those.
+        let counted = |(text, number): (Box<str>, u32)| Some((text.into_string(), people(number))).filter(|(_, people)| *people > 0);
+        let of_partition = |texts: HashMap<Box<str>, u32>| texts.into_iter().filter_map(counted);
+        Ok(NameCounts { partitions: names.take().into_iter().map(|texts| of_partition(texts).collect()).collect() })
+    }
+
+    /// Bounds and adds up; how often the data were read for it, and where the time went.
+    async fn totals(
+        &self,
+        plan: &PrivatePlan,
+        contract: &DataContract,
+        (lowering, shape): (Lowering, Shape),
+    ) -> Result<(Totals, u32, Times), EngineError> {
         let (lowering, shape) = (Arc::new(lowering), Arc::new(shape));
         let leaves = lowering.inputs.leaves.iter();
         let texts = leaves.map(|leaf| bound_sql(&self.binding, contract, &leaf.table)).collect::<Result<Vec<_>, _>>()?;
         let context = source::open(&self.binding, &self.folder, &self.options).await?;
-        // Only rows of one table, as they are read, can come sorted.
+        // Only rows of one table, as they are read, can come sorted; names are all to be known before anything is added up.
         let claimed = match lowering.inputs.leaves.as_slice() {
-            [leaf] if lowering.inputs.program.is_none() => self.binding.table(&leaf.table).is_some_and(|table| table.sorted_by_unit),
+            [leaf] if lowering.inputs.program.is_none() && shape.names.is_none() => {
+                self.binding.table(&leaf.table).is_some_and(|table| table.sorted_by_unit)
+            }
             _ => false,
         };
+        let texts_bytes = if shape.names.is_some() { self.options.texts_bytes().unwrap_or(0) } else { 0 };
         let mut list = None;
         // A claim of order that turns out to be wrong is forgotten, and all begins again.
         for (sorted, passes) in [claimed, false].into_iter().zip(1..) {
@@ -167,7 +227,7 @@ impl DataFusionEngine {
                 Some(read) => Arc::clone(read),
                 None => Arc::clone(list.insert(Arc::new(self.objectors(kind).await?))),
             };
-            let room = self.options.room(objectors.bytes());
+            let room = self.options.room(objectors.bytes().saturating_add(texts_bytes));
             let work = Arc::new(Work { lowering, shape, kind, objectors, room, sorted, outcome: Mutex::default() });
             let physical: Arc<dyn ExecutionPlan> = Arc::new(BoundExec::new(inputs, Arc::clone(&work)));
             physical::check(&physical, plan)?;
@@ -176,7 +236,7 @@ impl DataFusionEngine {
                 batch.map_err(EngineError::execution)?;
             }
             match work.take_outcome() {
-                Some(Ok(Outcome::Done(totals, times))) => return Ok((Cells { outputs: totals.outputs }, passes, times)),
+                Some(Ok(Outcome::Done(totals, times))) => return Ok((totals, passes, times)),
                 Some(Ok(Outcome::Disorder)) => {}
                 Some(Err(error)) => return Err(error),
                 None => break,
@@ -202,6 +262,15 @@ impl Engine for DataFusionEngine {
         contract: &'a DataContract,
     ) -> BoxFuture<'a, Result<Cells, EngineError>> {
         Box::pin(async move { self.run(plan, query_id, contract).await.map(|(cells, ..)| cells) })
+    }
+
+    fn names<'a>(
+        &'a self,
+        plan: &'a PrivatePlan,
+        query_id: &'a QueryId,
+        contract: &'a DataContract,
+    ) -> BoxFuture<'a, Result<NameCounts, EngineError>> {
+        Box::pin(self.count_names(plan, query_id, contract))
     }
 }
 

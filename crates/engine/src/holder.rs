@@ -8,7 +8,7 @@ use commun_domain::ids::QueryId;
 use commun_domain::plan::PrivatePlan;
 use futures::future::BoxFuture;
 
-use crate::{Binding, Cells, DataFusionEngine, Engine, EngineError, EngineOptions};
+use crate::{Binding, Cells, DataFusionEngine, Engine, EngineError, EngineOptions, NameCounts};
 
 /// See the module. Opens nothing before it is asked.
 #[derive(Clone, Debug)]
@@ -56,6 +56,18 @@ impl Engine for HolderEngine {
     ) -> BoxFuture<'a, Result<Cells, EngineError>> {
         match self.of(&contract.name) {
             Ok(engine) => engine.evaluate(plan, query_id, contract),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn names<'a>(
+        &'a self,
+        plan: &'a PrivatePlan,
+        query_id: &'a QueryId,
+        contract: &'a DataContract,
+    ) -> BoxFuture<'a, Result<NameCounts, EngineError>> {
+        match self.of(&contract.name) {
+            Ok(engine) => engine.names(plan, query_id, contract),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }

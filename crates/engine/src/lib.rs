@@ -28,14 +28,16 @@ mod work;
 
 pub use binding::Binding;
 pub use check::{CheckReport, check};
-pub use engine::{Cells, DataFusionEngine, Engine, EngineOptions};
+pub use engine::{Cells, DataFusionEngine, Engine, EngineOptions, NameCounts};
 pub use error::EngineError;
 pub use holder::HolderEngine;
-pub use release::release;
+pub use release::{release, release_names};
 pub use work::Times;
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod names_tests;
 #[cfg(test)]
 mod neighbour_tests;
 #[cfg(test)]

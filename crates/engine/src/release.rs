@@ -3,14 +3,17 @@
 //! There is no seed, no switch and no mode here: the generator is seeded from the operating system in every call (P2), and everything
 //! that this function returns carries the full noise that the caller's `OutputNoise` states (P1).
 
-use commun_domain::attempt::OutputNoise;
+use std::collections::HashMap;
+
+use commun_domain::attempt::{NamesLaw, OutputNoise};
+use commun_domain::plan::OpenKey;
 use commun_privacy::discrete_gaussian::{DiscreteGaussian, SamplerError};
 use commun_privacy::lattice::{Lattice, LatticeError};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use zeroize::Zeroizing;
 
-use crate::Cells;
+use crate::{Cells, NameCounts};
 
 /// Why nothing was released. None of it depends on data.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +62,27 @@ pub fn release(cells: &Cells, noise: &[OutputNoise]) -> Result<Vec<Vec<i64>>, Re
         released.push(output);
     }
     Ok(released)
+}
+
+/// Names that may leave: those whose people plus fresh noise reach the threshold in any partition, sorted, without their counts.
+///
+/// Noise is drawn once for every text of every partition that somebody keeps, whatever its count: one that nobody keeps is not there, because a person may
+/// have any number of those (`commun-privacy`, `threshold`). Should more names pass than a list may hold, those with the most people by their
+/// noisy counts stay.
+pub fn release_names(counts: &NameCounts, law: &NamesLaw, key: &OpenKey) -> Result<Vec<String>, ReleaseError> {
+    let gaussian = DiscreteGaussian::new(law.s2)?;
+    let mut generator = fresh_generator()?;
+    let mut passed: HashMap<&str, i128> = HashMap::new();
+    for (name, people) in counts.partitions.iter().flatten().filter(|(_, people)| *people > 0) {
+        let noisy = people.saturating_add(i128::from(gaussian.sample(&mut generator)?));
+        if noisy >= i128::from(law.threshold) {
+            let most = passed.entry(name).or_insert(noisy);
+            *most = noisy.max(*most);
+        }
+    }
+    let mut ranked: Vec<(&str, i128)> = passed.into_iter().collect();
+    ranked.sort_unstable_by(|one, next| next.1.cmp(&one.1).then_with(|| one.0.cmp(next.0)));
+    Ok(key.fitting(ranked.into_iter().map(|(name, _)| name)))
 }
 
 fn fresh_generator() -> Result<ChaCha20Rng, ReleaseError> {
@@ -116,8 +140,68 @@ mod tests {
         assert_eq!(release(&cells, &[NOISE]).unwrap()[0].len(), 3);
     }
 
+    fn open_key(max_names: u32) -> OpenKey {
+        let delta = commun_domain::Delta::from_units(1_000_000_000);
+        OpenKey { column: "employer".to_owned(), max_bytes: 16, max_names, delta, share_num: 1, share_den: 2, names: None }
+    }
+
+    fn alone(count: usize, people: i128) -> NameCounts {
+        NameCounts { partitions: vec![(0..count).map(|number| (format!("n{number:07}"), people)).collect()] }
+    }
+
+    /// The rule of the threshold as it is drawn: 1 + noise >= t passes, t itself included (opendp #2922 left it out, and used the continuous law). With `s2 = 10`
+    /// and `t = 6`, 7.65 % of names with one person pass; without t itself 4.04 % would, by the continuous law from 5 on 5.69 %.
+    #[test]
+    #[expect(clippy::cast_precision_loss, reason = "small integers")]
+    fn p1_a_name_passes_exactly_as_often_as_the_discrete_law_says() {
+        let weight = |x: i64| (-((x * x) as f64) / 20.0).exp();
+        let chance = (5..200).map(weight).sum::<f64>() / (-200..200).map(weight).sum::<f64>();
+        assert!((0.0764..0.0766).contains(&chance), "{chance}");
+        // Lists hold at most 1,024 names, so that many small ones are drawn.
+        let (rounds, each) = (400, 1_000);
+        let law = NamesLaw { s2: 10, threshold: 6 };
+        let passed: usize = (0..rounds).map(|_| release_names(&alone(each, 1), &law, &open_key(1024)).unwrap().len()).sum();
+        let draws = (rounds * each) as f64;
+        // 5.5 standard errors.
+        let error = 5.5 * (chance * (1.0 - chance) / draws).sqrt();
+        assert!((passed as f64 / draws - chance).abs() < error, "{passed} of {draws}");
+    }
+
+    /// A person keeps L0 texts of any number that it has; the threshold bounds the chance of L0, so the others must have none.
+    #[test]
+    fn p1_a_name_that_nobody_keeps_never_passes() {
+        let law = NamesLaw { s2: 100, threshold: 1 };
+        assert_eq!(release_names(&alone(1_000, 0), &law, &open_key(1024)).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn p2_two_releases_of_the_same_names_differ() {
+        let (counts, law) = (alone(1_000, 20), NamesLaw { s2: 100, threshold: 20 });
+        assert_ne!(release_names(&counts, &law, &open_key(1024)).unwrap(), release_names(&counts, &law, &open_key(1024)).unwrap());
+    }
+
+    #[test]
+    fn each_partition_has_a_threshold_of_its_own_and_one_is_enough() {
+        let law = NamesLaw { s2: 4, threshold: 60 };
+        let row = |name: &str, people| (name.to_owned(), people);
+        let january = vec![row("often", 200), row("twice", 40), row("rare", 1)];
+        let counts =
+            NameCounts { partitions: vec![january, vec![row("twice", 40), row("seldom", 1)], vec![row("late", 200), row("often", 0)]] };
+        // 40 in each of two partitions are no 80: ten standard deviations below the threshold, in both.
+        assert_eq!(release_names(&counts, &law, &open_key(9)).unwrap(), ["late", "often"]);
+    }
+
+    #[test]
+    fn a_list_that_would_be_too_long_keeps_the_names_with_most_people_and_is_sorted() {
+        let counts = NameCounts { partitions: vec![(0..50).map(|number| (format!("n{:02}", 49 - number), 1000 * (number + 1))).collect()] };
+        let names = release_names(&counts, &NamesLaw { s2: 4, threshold: 60 }, &open_key(3)).unwrap();
+        assert_eq!(names, ["n00", "n01", "n02"]);
+        assert!(open_key(3).allows(&names));
+    }
+
     #[test]
     fn no_noise_is_refused() {
+        assert!(release_names(&alone(1, 1), &NamesLaw { s2: 0, threshold: 1 }, &open_key(1)).is_err());
         assert!(release(&cells(1), &[OutputNoise { s2: 0, ..NOISE }]).is_err());
         assert!(release(&cells(1), &[]).is_err());
         assert!(release(&cells(1), &[OutputNoise { gamma_log2: -100, ..NOISE }]).is_err());

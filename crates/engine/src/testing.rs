@@ -17,7 +17,7 @@ use crate::{Binding, Cells, DataFusionEngine, Engine, EngineError, EngineOptions
 
 pub(crate) const LINF: u32 = 3;
 
-const CONTRACT: &str = r#"
+pub(crate) const CONTRACT: &str = r#"
 name = "mobility"
 version = 1
 max_groups_per_person = 4

@@ -3,8 +3,8 @@
 use commun_domain::attempt::OutputNoise;
 use commun_domain::calendar::{Calendar, Period};
 use commun_domain::plan::{
-    Aggregate, AnswerColumn, AnswerValue, Estimate, GroupingSet, Key, KeyKind, KeySource, Measured, Output, PLAN_VERSION, PrivatePlan,
-    Value,
+    Aggregate, AnswerColumn, AnswerValue, Estimate, GroupingSet, Key, KeyKind, KeySource, Measured, OpenKey, Output, PLAN_VERSION,
+    PrivatePlan, Value,
 };
 use commun_domain::release::{OutputSums, ResultRelease};
 use commun_domain::{Delta, Hash32, QueryId, Rho};
@@ -63,6 +63,13 @@ pub(crate) fn key(name: &str, labels: &[&str], kind: KeyKind) -> Key {
     let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
     let values = (0..).take(labels.len()).collect();
     Key { name: name.into(), source: KeySource::Values { value: Value::column(name), values, labels, kind } }
+}
+
+/// A column of open text as a key without names; at most 100 names of at most 32 bytes, at delta 1e-9.
+pub(crate) fn open_key(column: &str, share_num: u32, share_den: u32) -> Key {
+    let delta = Delta::from_units(1_000_000_000);
+    let open = OpenKey { column: column.into(), max_bytes: 32, max_names: 100, delta, share_num, share_den, names: None };
+    Key { name: column.into(), source: KeySource::Open(open) }
 }
 
 pub(crate) fn column(name: &str, estimate: Estimate) -> AnswerColumn {

@@ -13,6 +13,7 @@ pub mod intervals;
 pub mod lattice;
 pub mod ledger;
 pub mod price;
+pub mod threshold;
 
 #[cfg(test)]
 mod fixture;

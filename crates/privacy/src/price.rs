@@ -3,13 +3,14 @@
 //! Holder and coordinator call the same functions on the same plan, so that no number of the other is trusted (P4). The price is known
 //! before the cohort is; the noise depends on how many agents' noise counts.
 
-use commun_domain::attempt::OutputNoise;
-use commun_domain::plan::{Aggregate, MAX_BINS_LOG2, PrivatePlan};
+use commun_domain::attempt::{NamesLaw, OutputNoise};
+use commun_domain::plan::{Aggregate, KeySource, MAX_BINS_LOG2, OpenKey, PrivatePlan};
 use commun_domain::{Delta, Rho};
 
 use crate::answer::{self, AnswerError};
 use crate::lattice::{Lattice, LatticeError, lattice};
 use crate::ledger::{Charge, Loss};
+use crate::threshold::{ThresholdError, names_law};
 
 mod sensitivity;
 mod statement;
@@ -30,7 +31,7 @@ pub enum PriceError {
     /// The plan counts nothing.
     #[error("the plan has no output or no partition")]
     Empty,
-    /// The outputs' shares do not add up to 1.
+    /// The shares of outputs and names do not add up to 1.
     #[error("the outputs' shares of rho do not add up to 1")]
     Shares,
     /// The plan's bounds are impossible or leave nothing to sum.
@@ -50,6 +51,12 @@ pub enum PriceError {
     /// Nobody could make a table of the answer, so nobody is charged for it.
     #[error(transparent)]
     Unreadable(#[from] AnswerError),
+    /// More than one open group key, or one that cannot be what it says.
+    #[error("a question has at most one open group key, of at least one name")]
+    OpenKey,
+    /// Names of the open group key have no threshold.
+    #[error("names of the open group key: {0}")]
+    Names(#[from] ThresholdError),
     /// More noise shares than agents, or none.
     #[error("{honest} of {agents} agents cannot add the noise that counts")]
     Cohort {
@@ -69,17 +76,56 @@ pub enum PriceError {
     },
 }
 
-/// What one partition is charged at each holder: the requested rho plus one unit of 2^-40. Declared group keys spend no delta.
+/// What one partition is charged at each holder for the whole question: the requested rho plus one unit of 2^-40, and where it has an open
+/// group key one unit more, and delta. Declared group keys spend no delta.
 pub fn price(plan: &PrivatePlan, requested: Rho) -> Result<Loss, PriceError> {
+    let numbers = numbers(plan, requested)?;
+    match names(plan, requested)? {
+        None => Ok(numbers),
+        Some(names) => names.loss.plus(numbers).ok_or(PriceError::TooLarge),
+    }
+}
+
+/// The first attempt of a question with an open group key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Noise and threshold of names, in each partition.
+    pub law: NamesLaw,
+    /// What one partition is charged at each holder.
+    pub loss: Loss,
+}
+
+/// Noise, threshold and price of the names of an open group key: its share of rho, rounded up to whole units, and its delta. `None` without one.
+pub fn names(plan: &PrivatePlan, requested: Rho) -> Result<Option<Names>, PriceError> {
     check_plan(plan)?;
-    let rho = requested.checked_add(SUM_OF_GAUSSIANS).ok_or(PriceError::TooLarge)?;
+    let Some(open) = plan.open_key() else { return Ok(None) };
+    let rho = share_of(open, requested).checked_add(Rho::from_units(1)).ok_or(PriceError::TooLarge)?;
+    Ok(Some(Names { law: names_law(plan.max_groups_per_person, rho, open.delta)?, loss: Loss { rho, delta: open.delta } }))
+}
+
+/// [`names`] of a question whose whole price is known, as in a result release.
+pub fn names_at_price(plan: &PrivatePlan, whole: Rho) -> Result<Option<Names>, PriceError> {
+    // One unit is that of names, one that of sums of noise.
+    names(plan, whole.checked_sub(Rho::from_units(2)).unwrap_or_default())
+}
+
+/// What one partition is charged at each holder for the attempt that releases numbers.
+pub fn numbers(plan: &PrivatePlan, requested: Rho) -> Result<Loss, PriceError> {
+    check_plan(plan)?;
+    let names = plan.open_key().map_or(Rho::ZERO, |open| share_of(open, requested));
+    let rho = requested.checked_sub(names).and_then(|rho| rho.checked_add(SUM_OF_GAUSSIANS)).ok_or(PriceError::TooLarge)?;
     Ok(Loss { rho, delta: Delta::ZERO })
 }
 
-/// The charges of one RESERVE: the price in each of the plan's partitions.
-pub fn charges(plan: &PrivatePlan, requested: Rho) -> Result<Vec<Charge>, PriceError> {
-    let Loss { rho, delta } = price(plan, requested)?;
-    Ok(plan.partitions.iter().map(|period| Charge { period: *period, rho, delta }).collect())
+/// The names' share of rho, rounded down to whole units, so that what is left covers the outputs' shares.
+fn share_of(open: &OpenKey, requested: Rho) -> Rho {
+    let share = u128::from(requested.units()) * u128::from(open.share_num) / u128::from(open.share_den.max(1));
+    Rho::from_units(u64::try_from(share).unwrap_or(u64::MAX))
+}
+
+/// The charges of one RESERVE: a loss in each of the plan's partitions.
+pub fn charges(plan: &PrivatePlan, Loss { rho, delta }: Loss) -> Vec<Charge> {
+    plan.partitions.iter().map(|period| Charge { period: *period, rho, delta }).collect()
 }
 
 /// The noise that each of `agents` agents adds to each output, in plan order, when the noise of `honest` of them counts (h).
@@ -132,6 +178,10 @@ fn check_plan(plan: &PrivatePlan) -> Result<(), PriceError> {
             return Err(PriceError::Sensitivity(output.name.clone()));
         }
     }
+    let open = plan.keys.iter().filter(|key| matches!(key.source, KeySource::Open(_))).count();
+    if open > 1 || plan.open_key().is_some_and(|open| open.max_names == 0) {
+        return Err(PriceError::OpenKey);
+    }
     answer::check(plan)?;
     if shares_add_up_to_one(plan) { Ok(()) } else { Err(PriceError::Shares) }
 }
@@ -139,8 +189,9 @@ fn check_plan(plan: &PrivatePlan) -> Result<(), PriceError> {
 /// Adds the shares as reduced fractions; a sum that needs more than 128 bits is no sum that a compiler of plans writes.
 fn shares_add_up_to_one(plan: &PrivatePlan) -> bool {
     let mut sum: (u128, u128) = (0, 1);
-    for output in &plan.outputs {
-        let (num, den) = (u128::from(output.share_num), u128::from(output.share_den));
+    let names = plan.open_key().map(|open| (open.share_num, open.share_den));
+    for (num, den) in plan.outputs.iter().map(|output| (output.share_num, output.share_den)).chain(names) {
+        let (num, den) = (u128::from(num), u128::from(den));
         if num == 0 || den == 0 {
             return false;
         }

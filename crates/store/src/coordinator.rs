@@ -148,6 +148,15 @@ impl CoordinatorStore {
         })
     }
 
+    /// Appends the names of an open group key to the log; the holders are asked again, so that a second attempt may be logged. One transaction; returns
+    /// the entry's number.
+    pub fn log_names(&self, query: &QueryId, entry: &[u8], now_ms: u64) -> Result<u64, StoreError> {
+        self.run("log names", |tx| {
+            advance(tx, query, &[QueryState::Logged], QueryState::Offered, None, None, now_ms)?;
+            log::append(tx, entry, "names")
+        })
+    }
+
     /// Stores a result release, appends its entry to the log and ends its query, in one transaction; returns the entry's number.
     pub fn finish_with_release(&self, release: &NewRelease<'_>, entry: &[u8], now_ms: u64) -> Result<u64, StoreError> {
         let release_hash = sha256(release.bytes);

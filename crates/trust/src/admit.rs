@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use commun_domain::attempt::OutputNoise;
+use commun_domain::attempt::{ManifestKind, OutputNoise};
 use commun_domain::bundle::Roster;
 use commun_domain::contract::DataContract;
 use commun_domain::encoding::{Bytes, Encode, sha256};
@@ -28,7 +28,13 @@ use crate::state::TrustState;
 /// h while secure aggregation is not in force: each holder's answer leaves it unmasked and so carries the full noise.
 pub const HONEST_SHARES: u32 = 1;
 
-/// A query that may be answered, with all that follows from its text, its data contract and its permit.
+/// The one attempt that releases names, and the one that then releases numbers, of a question with an open group key.
+pub const NAMES_ATTEMPT: u8 = 1;
+/// See [`NAMES_ATTEMPT`].
+pub const NUMBERS_ATTEMPT: u8 = 2;
+
+/// A query that may be answered, with all that follows from its text, its data contract and its permit: of a question with an open group key its first
+/// attempt, which releases names; [`crate::names::admit_numbers`] makes the second of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
     /// As signed.
@@ -47,14 +53,40 @@ pub struct Admitted {
     pub plan: PrivatePlan,
     /// Hash of the plan.
     pub plan_hash: Hash32,
+    /// What this attempt releases.
+    pub kind: ManifestKind,
     /// Privacy loss asked for, per partition at one holder.
     pub rho: Rho,
-    /// What is charged per partition at one holder.
+    /// What the whole question costs per partition at one holder.
+    pub whole: Loss,
+    /// What this attempt is charged per partition at one holder.
     pub price: Rho,
-    /// Delta charged per partition at one holder.
+    /// Delta that this attempt is charged per partition at one holder.
     pub delta: Delta,
     /// Lattice and noise of each output at one holder, for [`HONEST_SHARES`].
     pub noise: Vec<OutputNoise>,
+}
+
+impl Admitted {
+    /// What this attempt is charged per partition at one holder.
+    pub fn loss(&self) -> Loss {
+        Loss { rho: self.price, delta: self.delta }
+    }
+
+    /// What this attempt and those that must follow are charged: what a budget must have room for now.
+    pub fn ahead(&self) -> Loss {
+        if self.releases_names() { self.whole } else { self.loss() }
+    }
+
+    /// Whether this attempt releases names.
+    pub fn releases_names(&self) -> bool {
+        matches!(self.kind, ManifestKind::Names { .. })
+    }
+
+    /// Cells and noise as a manifest of this attempt states them: names have none.
+    pub fn manifest_noise(&self) -> (u64, Vec<OutputNoise>) {
+        if self.releases_names() { (0, Vec::new()) } else { (self.plan.cells().unwrap_or(0), self.noise.clone()) }
+    }
 }
 
 fn refuse<T>(code: WireCode, message: impl Into<String>, hint: impl Into<String>) -> Result<T, Refusal> {
@@ -75,8 +107,13 @@ pub fn admit(state: &TrustState, signed: &SignedDocument, now_unix: u64) -> Resu
     let plan = commun_sql::compile(&query.sql, contract, &query.settings)?;
     covers(permit, &plan)?;
     let rho = requested_rho(&query, contract)?;
-    let Loss { rho: price, delta } = price::price(&plan, rho).map_err(|why| unpriced(&why))?;
-    within_caps(price, delta, &query, permit, contract)?;
+    let whole = price::price(&plan, rho).map_err(|why| unpriced(&why))?;
+    within_caps(whole, &query, permit, contract)?;
+    let names = price::names(&plan, rho).map_err(|why| unpriced(&why))?;
+    let (kind, Loss { rho: price, delta }) = match names {
+        None => (ManifestKind::Numbers { names: None }, whole),
+        Some(names) => (ManifestKind::Names { law: names.law }, names.loss),
+    };
     without_aggregation(&query, permit)?;
     let noise = noise_for_roster(roster_in_force(state, now_unix)?, contract, &plan, rho)?;
     Ok(Admitted {
@@ -87,7 +124,9 @@ pub fn admit(state: &TrustState, signed: &SignedDocument, now_unix: u64) -> Resu
         contract: contract.clone(),
         plan_hash: plan.hash(),
         plan,
+        kind,
         rho,
+        whole,
         price,
         delta,
         noise,
@@ -117,6 +156,15 @@ fn signed_under_permit<'a>(state: &'a TrustState, signed: &SignedDocument, query
 
 /// The price of this attempt and of all before it is within what the query accepts: its limit counts over all attempts.
 pub fn within_limit(admitted: &Admitted, attempt: u8) -> Result<(), Refusal> {
+    if admitted.plan.open_key().is_some() {
+        // Its two attempts are priced together, when it is admitted.
+        let expected = if admitted.releases_names() { NAMES_ATTEMPT } else { NUMBERS_ATTEMPT };
+        if attempt == expected {
+            return Ok(());
+        }
+        let message = format!("attempt {attempt} was offered of a question with an open group key, where attempt {expected} comes next");
+        return refuse(WireCode::NotPermitted, message, "attempt 1 releases names and attempt 2 numbers over them; sign a new query");
+    }
     let total = admitted.price.checked_mul(u64::from(attempt));
     if total.is_some_and(|total| total <= admitted.query.max_price) {
         return Ok(());
@@ -243,6 +291,9 @@ fn used_classes(plan: &PrivatePlan) -> BTreeSet<QueryClass> {
             }
         });
     });
+    if plan.open_key().is_some() {
+        classes.insert(QueryClass::OpenKeys);
+    }
     for (output, index) in plan.outputs.iter().zip(0u16..) {
         match output.aggregate {
             Aggregate::CentredSum { .. } if !parts.contains(&index) => classes.insert(QueryClass::Average),
@@ -284,13 +335,14 @@ fn over(price: Rho, limit: Rho, what: &str, contract: &DataContract, hint: &str)
     refuse(WireCode::OverBudget, format!("the price is {asked}, {price} units of 2^-40; {what} is {allowed}, {limit} units"), hint)
 }
 
-fn within_caps(price: Rho, delta: Delta, query: &Query, permit: &Permit, contract: &DataContract) -> Result<(), Refusal> {
+fn within_caps(Loss { rho: price, delta }: Loss, query: &Query, permit: &Permit, contract: &DataContract) -> Result<(), Refusal> {
     over(price, query.max_price, "the highest price that the query accepts", contract, "accept a higher price, or ask for less")?;
     over(price, permit.rho_cap, "the permit's whole budget", contract, "ask for less, or for a permit with a larger budget")?;
     over(price, contract.rho_cap, "the data contract's cap", contract, "ask for less; this cap never rises for the same rows")?;
     if delta > permit.delta_cap || delta > contract.delta_keys {
         let cap = permit.delta_cap.min(contract.delta_keys);
-        return refuse(WireCode::OverBudget, format!("delta is {delta}; {cap} is allowed"), "use group keys of declared domains");
+        let message = format!("names of an open group key cost delta {delta}; {cap} is allowed");
+        return refuse(WireCode::OverBudget, message, "group by a column with a code list, or ask for a permit with a delta_cap");
     }
     Ok(())
 }
@@ -339,7 +391,7 @@ fn noise_for_roster(roster: &Roster, contract: &DataContract, plan: &PrivatePlan
     price::noise(plan, rho, holders, HONEST_SHARES).map_err(|why| unpriced(&why))
 }
 
-fn unpriced(why: &PriceError) -> Refusal {
+pub(crate) fn unpriced(why: &PriceError) -> Refusal {
     let hint = "ask for more rho, fewer groups per person or fewer outputs; narrower bounds need a new data contract";
     Refusal::new(WireCode::NotPrivate, format!("the question cannot be given noise as it stands: {why}"), hint)
 }
@@ -350,7 +402,8 @@ fn unpriced(why: &PriceError) -> Refusal {
 pub fn replay_key(admitted: &Admitted, roster_epoch: u32) -> Hash32 {
     let mut bytes = Vec::new();
     "commun/replay/v1".encode(&mut bytes);
-    Bytes(admitted.plan.to_bytes()).encode(&mut bytes);
+    // Names are what was released, not what is asked.
+    Bytes(admitted.plan.without_names().to_bytes()).encode(&mut bytes);
     admitted.rho.encode(&mut bytes);
     HONEST_SHARES.encode(&mut bytes);
     roster_epoch.encode(&mut bytes);

@@ -8,10 +8,12 @@
 
 pub mod admit;
 pub mod manifest;
+pub mod names;
 pub mod sign;
 pub mod state;
 
-pub use admit::{Admitted, admit, covers, replay_key, within_limit};
+pub use admit::{Admitted, NAMES_ATTEMPT, NUMBERS_ATTEMPT, admit, covers, replay_key, within_limit};
 pub use manifest::{OwnReserve, Reply, check_answer, check_manifest, check_reply};
+pub use names::admit_numbers;
 pub use sign::{SignError, sign, signers, verify};
 pub use state::{AttemptState, Outcome, Pins, TrustError, TrustState};

@@ -43,7 +43,7 @@ fn refuse<T>(code: WireCode, message: impl Into<String>, hint: impl Into<String>
 }
 
 /// A manifest that says something else than what this agent knows: a fault or an attack, in both cases not the asker's to mend.
-fn require(holds: bool, message: &str) -> Result<(), Refusal> {
+pub(crate) fn require(holds: bool, message: &str) -> Result<(), Refusal> {
     if holds {
         return Ok(());
     }
@@ -115,8 +115,10 @@ fn logged_attempt<'a>(
 /// Every number that decides privacy is the one that this agent computed from the signed text.
 fn recomputed(admitted: &Admitted, own: &OwnReserve, manifest: &Manifest) -> Result<(), Refusal> {
     require(manifest.plan == admitted.plan_hash, "the manifest's plan is not what the signed text means")?;
-    require(Some(manifest.cells) == admitted.plan.cells(), "the manifest has another number of cells than the plan")?;
-    require(manifest.noise == admitted.noise, "the manifest's noise is not what the price needs")?;
+    require(manifest.kind == admitted.kind, "the manifest releases something else than this attempt of the question does")?;
+    let (cells, noise) = admitted.manifest_noise();
+    require(manifest.cells == cells, "the manifest has another number of cells than the plan")?;
+    require(manifest.noise == noise, "the manifest's noise is not what the price needs")?;
     require(manifest.price == admitted.price && manifest.price == own.price, "the manifest's price is not the one that was reserved")?;
     require(manifest.delta == admitted.delta, "the manifest's delta is not the one of the plan")
 }

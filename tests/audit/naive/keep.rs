@@ -24,6 +24,16 @@ impl Key {
         self.hash(&u64::from(cell).to_le_bytes())
     }
 
+    /// What stands for a text of an open group key: its 128-bit hash under the key of the query.
+    pub(super) fn of_text(self, text: &str) -> Self {
+        self.hash128(text.as_bytes())
+    }
+
+    /// The number of a text, under the key of a person.
+    pub(super) fn of_name(self, Key([first, second]): Self) -> u64 {
+        self.hash(&[first, second].map(u64::to_le_bytes).concat())
+    }
+
     pub(super) fn of_value(self, cell: u32, bin: u64, occurrence: u64) -> u64 {
         self.hash(&[u64::from(cell), bin, occurrence].map(u64::to_le_bytes).concat())
     }

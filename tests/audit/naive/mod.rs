@@ -6,6 +6,7 @@
 
 mod calendar;
 mod keep;
+pub(crate) mod names;
 pub(crate) mod price;
 mod relation;
 mod value;
@@ -70,7 +71,8 @@ pub(crate) fn judge(plan: &PrivatePlan, query: &QueryId, rows: &[Row]) -> Judged
     for row in rows {
         let Some(person) = row.person else { continue };
         let Some(period) = plan.partitions.iter().find(|period| month(period.0) == row.month) else { continue };
-        let values = columns.iter().map(|name| ((*name).to_owned(), column(row, name))).collect();
+        let values = columns.iter().map(|name| ((*name).to_owned(), names::meaning(plan, row, name)));
+        let values = values.collect();
         persons.entry((person, period.0)).or_default().push(values);
     }
     let mut groups = Groups::new();
@@ -170,22 +172,28 @@ fn contribution(aggregate: &Aggregate, rows: &[&Values], key: Key, cell: u32) ->
 fn cell(plan: &PrivatePlan, row: &Values, of: i32) -> Option<u32> {
     let mut cell = 0;
     for key in &plan.keys {
-        let place = match &key.source {
-            KeySource::Partition => plan.partitions.iter().position(|period| period.0 == of)?,
-            KeySource::Values { value: expression, values, .. } => {
-                let value = value(expression, &|name| row[name])?;
-                values.iter().position(|declared| *declared == value)?
-            }
-        };
-        cell = cell * cardinality(plan, &key.source) + place;
+        cell = cell * cardinality(plan, &key.source) + place(plan, &key.source, row, of)?;
     }
     u32::try_from(cell).ok()
+}
+
+/// The place of a row's value among those of a key.
+fn place(plan: &PrivatePlan, source: &KeySource, row: &Values, of: i32) -> Option<usize> {
+    match source {
+        KeySource::Partition => plan.partitions.iter().position(|period| period.0 == of),
+        KeySource::Values { value: expression, values, .. } => {
+            let value = value(expression, &|name| row[name])?;
+            values.iter().position(|declared| *declared == value)
+        }
+        KeySource::Open(open) => row[&open.column].map(|place| usize::try_from(place).unwrap()),
+    }
 }
 
 fn cardinality(plan: &PrivatePlan, source: &KeySource) -> usize {
     match source {
         KeySource::Partition => plan.partitions.len(),
         KeySource::Values { values, .. } => values.len(),
+        KeySource::Open(open) => open.names.as_ref().map_or(0, Vec::len),
     }
 }
 

@@ -98,6 +98,14 @@ pub(crate) fn noise(plan: &PrivatePlan, rho_units: u64, honest: u32) -> Vec<Outp
     plan.outputs.iter().map(of_output).collect()
 }
 
+/// What names of an open group key cost in units of 2^-40, and the variance of their noise: an equal share, rounded down, and one unit; then
+/// `ceil(L0 / (2 rho))`.
+pub(crate) fn names(plan: &PrivatePlan, rho_units: u64) -> (u64, u64) {
+    let rho = rho_units / (plan.outputs.len() as u64 + 1) + 1;
+    let variance = Fraction::of(plan.max_groups_per_person, 1u8).over(&Fraction::of(BigUint::from(rho) * 2u8, 1u64 << 40));
+    (rho, variance.ceil().try_into().unwrap())
+}
+
 /// A total in lattice steps, to the nearest.
 fn on_lattice(total: i128, gamma_log2: i32) -> BigInt {
     let total = BigInt::from(total);

@@ -1,6 +1,7 @@
 //! The data contract and the permits of the sandbox's federations, as their drafts.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 /// The demo's data contract: 43 arrondissements, 1,849 cells.
 pub(crate) const DEMO_CONTRACT: &str = include_str!("../../../deploy/demo/data/mobility.toml");
@@ -76,6 +77,27 @@ codes = [
 ]
 "#;
 
+/// The same with a third table, whose column of open text holds employers of at most 24 bytes.
+pub(crate) fn jobs_contract() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let table = r#"[[table]]
+name = "job"
+max_rows_per_person = 1
+max_rows = 100000
+titles = { fr = "j", nl = "j", de = "j", en = "Jobs" }
+[[table.column]]
+name = "employer"
+type = "open_text"
+max_bytes = 24
+titles = { fr = "e", nl = "e", de = "e", en = "Employer" }
+
+[[code_list]]"#;
+        let text = CONTRACT.replacen("delta_conv = \"1e-9\"", "delta_conv = \"1e-9\"\ndelta_keys = \"5e-9\"", 1);
+        text.replacen("[[code_list]]", table, 1)
+    });
+    &TEXT
+}
+
 /// What a permit allows; the default allows the commutes of the sandbox.
 #[derive(Clone, Debug)]
 pub(crate) struct PermitSpec {
@@ -91,6 +113,8 @@ pub(crate) struct PermitSpec {
     pub(crate) unmasked: bool,
     /// Tables and their columns.
     pub(crate) tables: Vec<(&'static str, &'static [&'static str])>,
+    /// Whether names of open group keys may leave, and for how much delta.
+    pub(crate) open_keys: Option<&'static str>,
 }
 
 impl Default for PermitSpec {
@@ -102,14 +126,21 @@ impl Default for PermitSpec {
             valid_until: "2090-01-01T00:00:00Z",
             unmasked: true,
             tables: vec![("commute", &["home_arr", "work_arr"])],
+            open_keys: None,
         }
     }
 }
 
 impl PermitSpec {
+    /// A permit for employers; without `open_keys` their names may not leave.
+    pub(crate) fn jobs(open_keys: Option<&'static str>) -> Self {
+        Self { tables: vec![("job", &["employer"])], open_keys, ..Self::default() }
+    }
+
     /// The draft, for questions that this public key (base16) signs.
     pub(crate) fn draft(&self, query_key: &str) -> String {
-        let Self { reference, rho_cap, valid_from, valid_until, unmasked, tables } = self;
+        let Self { reference, rho_cap, valid_from, valid_until, unmasked, tables, open_keys } = self;
+        let (class, delta_cap) = open_keys.map_or_else(Default::default, |delta| (", \"open_keys\"", format!("delta_cap = \"{delta}\"\n")));
         let mut text = format!(
             r#"reference = "{reference}"
 agency = "statbel"
@@ -120,7 +151,7 @@ decision_ref = "Decision 1"
 decision_sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 controller = "Sandbox"
 prohibited_uses = ["Decisions about single persons"]
-query_classes = ["count_units", "count_rows", "sum"]
+query_classes = ["count_units", "count_rows", "sum"{class}]
 unmasked = {unmasked}
 publication_delay_days = 0
 valid_from = {valid_from}
@@ -130,7 +161,7 @@ valid_until = {valid_until}
         for (table, columns) in tables {
             write!(text, "\n[[tables]]\ntable = \"{table}\"\ncolumns = {columns:?}\n").unwrap();
         }
-        write!(text, "\n[budget]\nrho_cap = \"{rho_cap}\"\n").unwrap();
+        write!(text, "\n[budget]\nrho_cap = \"{rho_cap}\"\n{delta_cap}").unwrap();
         text
     }
 }

@@ -177,10 +177,9 @@ impl Federation {
 
     fn write_rows(&mut self) {
         let codes = rows::codes(&self.contract);
-        let with_stays = self.contract.table("stay").is_some();
         for holder in 0..self.setup.holders {
             let counts = rows::counts(holder, codes.len() * codes.len());
-            rows::write(&self.path(&Self::holder_name(holder)), holder, &counts, &codes, with_stays);
+            rows::write(&self.path(&Self::holder_name(holder)), holder, &counts, &codes, &self.contract);
             self.counts.push(counts);
         }
     }

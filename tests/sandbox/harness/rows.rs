@@ -29,7 +29,7 @@ pub(crate) fn codes(contract: &DataContract) -> Vec<String> {
 }
 
 /// Writes a holder's files and binding. Odd holders have Parquet, the others CSV.
-pub(crate) fn write(folder: &Path, number: usize, counts: &Counts, codes: &[String], with_stays: bool) {
+pub(crate) fn write(folder: &Path, number: usize, counts: &Counts, codes: &[String], contract: &DataContract) {
     std::fs::create_dir_all(folder).unwrap();
     let persons: Vec<(i64, &str, &str)> = counts
         .iter()
@@ -56,7 +56,10 @@ name = "commute"
 sql = "SELECT person AS subscriber_id, month AS ref_month, home AS home_arr, work AS work_arr FROM lines"
 "#
     );
-    if with_stays {
+    if contract.table("job").is_some() {
+        binding.push_str(&write_jobs(folder, number));
+    }
+    if contract.table("stay").is_some() {
         write!(
             binding,
             r#"[[table]]
@@ -67,6 +70,35 @@ sql = "SELECT person AS subscriber_id, month AS ref_month, work AS arr, {NIGHTS}
         .unwrap();
     }
     std::fs::write(folder.join("binding.toml"), binding).unwrap();
+}
+
+/// Employers of holder `number` (from 0) and their people: two that all holders have, one of its own, one whose name is too long to be one, and many
+/// who are alone.
+pub(crate) fn employers(number: usize) -> Vec<(String, u32)> {
+    let often = [("Bpost", 400), ("Éts Dupont & Fils", 300), ("A name of more than 24 bytes", 500), ("Twins", 2)];
+    let mut employers: Vec<(String, u32)> = often.iter().map(|(name, people)| ((*name).to_owned(), *people)).collect();
+    employers.push((format!("Only at {number}"), 250));
+    employers.extend((0..100).map(|alone| (format!("Alone {number}-{alone}"), 1)));
+    employers
+}
+
+/// Writes a holder's jobs, each of a person of its own, and returns the table of its binding.
+fn write_jobs(folder: &Path, number: usize) -> String {
+    let mut text = "person,month,employer\n".to_owned();
+    let people = employers(number).into_iter().flat_map(|(name, people)| std::iter::repeat_n(name, usize::try_from(people).unwrap()));
+    for (person, employer) in people.enumerate() {
+        writeln!(text, "{person},{MONTH},{employer}").unwrap();
+    }
+    std::fs::write(folder.join("jobs.csv"), text).unwrap();
+    r#"[[table]]
+name = "job"
+sql = "SELECT person AS subscriber_id, month AS ref_month, employer FROM jobs"
+[[source]]
+name = "jobs"
+format = "csv"
+path = "jobs.csv"
+"#
+    .to_owned()
 }
 
 fn csv(path: &Path, persons: &[(i64, &str, &str)]) {

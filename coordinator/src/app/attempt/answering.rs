@@ -1,5 +1,6 @@
 //! Manifest, answers and release.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use commun_domain::attempt::{Manifest, decode_values};
 use commun_domain::encoding::sha256;
 use commun_domain::log::ReleaseEntry;
 use commun_domain::release::{OutputSums, ResultRelease};
+use commun_domain::signed::SignedDocument;
 use commun_domain::{Document, Refusal, WireCode};
 use commun_store::coordinator::NewRelease;
 use commun_trust::admit::HONEST_SHARES;
@@ -15,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::blocking;
 use super::super::feed::Step;
-use super::super::outcome::ATTEMPT;
+use super::naming::malformed;
 use super::{Answered, Attempt, Ended, Logged, Reading, Run, count, lost, too_few};
 use crate::link::{FromAgent, ToAgent};
 use crate::log::{Head, LogError};
@@ -29,12 +31,14 @@ impl Attempt<Logged> {
             return Err(Ended::after_log(Refusal::new(WireCode::Unavailable, message, "sign a new query; holders take their charge back")));
         }
         let (admitted, n) = (&run.admitted, count(run.listed.len()));
+        let (cells, noise) = admitted.manifest_noise();
         let manifest = Manifest {
             query: admitted.id,
-            attempt: ATTEMPT,
+            attempt: run.attempt,
+            kind: admitted.kind,
             plan: admitted.plan_hash,
-            cells: admitted.plan.cells().unwrap_or(0),
-            noise: admitted.noise.clone(),
+            cells,
+            noise,
             price: admitted.price,
             delta: admitted.delta,
             cohort,
@@ -55,17 +59,38 @@ impl Attempt<Logged> {
             return Err(Ended::after_log(refusal).lost(unreached.iter().map(|holder| holder.index)));
         }
         run.progress(Step::Reading, "holders compute their noisy answers", 0);
-        let state = Reading { inbox, manifest: manifest.hash(), answer_until };
+        let state = Reading { inbox, manifest: Arc::new(manifest), answer_until };
         Ok(Attempt { run, state })
     }
 }
 
 impl Attempt<Reading> {
     pub(super) async fn answers(self) -> Result<Attempt<Answered>, Ended> {
-        let (run, Reading { mut inbox, manifest, answer_until }) = (self.run, self.state);
-        let lengths: Arc<[usize]> = run.admitted.plan.output_lengths().unwrap_or_default().into();
+        let lengths = self.run.admitted.plan.output_lengths().unwrap_or_default();
         let mut sums: Vec<Vec<i64>> = lengths.iter().map(|length| vec![0; *length]).collect();
-        let mut answered = std::collections::BTreeSet::new();
+        let run = self
+            .each_answer(
+                move |values| decode_values(values, &lengths).ok_or_else(|| malformed("it has another shape than the manifest")),
+                |_, _, partial| {
+                    for (sum, value) in sums.iter_mut().flatten().zip(partial.into_iter().flatten()) {
+                        // Modulus 2^64: that it cannot wrap was asked at planning, and a wrap would cost utility, never privacy.
+                        *sum = sum.wrapping_add(value);
+                    }
+                },
+            )
+            .await?;
+        Ok(Attempt { run, state: Answered { sums } })
+    }
+
+    /// Hands on the answer of every listed holder as it arrives, checked, and read by `read` away from the threads that serve connections.
+    pub(super) async fn each_answer<T: Send + 'static>(
+        self,
+        read: impl Fn(&[u8]) -> Result<T, Refusal> + Send + Sync + 'static,
+        mut take: impl FnMut(u32, SignedDocument, T),
+    ) -> Result<Arc<Run>, Ended> {
+        let (run, Reading { mut inbox, manifest, answer_until }) = (self.run, self.state);
+        let (read, manifest) = (Arc::new(read), manifest.hash());
+        let mut answered = BTreeSet::new();
         while answered.len() < run.listed.len() {
             let Ok(Some((name, message))) = timeout_at(answer_until, inbox.next()).await else {
                 let missing: Vec<_> = run.listed.iter().filter(|holder| !answered.contains(&holder.index)).collect();
@@ -83,24 +108,18 @@ impl Attempt<Reading> {
             if !answered.insert(holder.index) {
                 return Err(lost(holder, &FromAgent::Answer { head, values }, true));
             }
-            let expected = holder.clone();
-            let lengths = Arc::clone(&lengths);
+            let (expected, read) = (holder.clone(), Arc::clone(&read));
             let partial = blocking(move || {
                 check_answer(&head, &manifest, &values, &expected)?;
-                decode_values(&values, &lengths).ok_or_else(|| {
-                    Refusal::new(WireCode::InvalidQuery, "it has another shape than the manifest", "update the holder's agent")
-                })
+                Ok((head, read(&values)?))
             });
-            let partial = partial.await.and_then(|partial| partial).map_err(|why| {
+            let (head, partial) = partial.await.and_then(|partial| partial).map_err(|why: Refusal| {
                 Ended::after_log(too_few(format!("the answer of {name} does not count: {}", why.message))).lost([holder.index])
             })?;
-            for (sum, value) in sums.iter_mut().flatten().zip(partial.into_iter().flatten()) {
-                // Modulus 2^64: that it cannot wrap was asked at planning, and a wrap would cost utility, never privacy.
-                *sum = sum.wrapping_add(value);
-            }
+            take(holder.index, head, partial);
             run.progress(Step::Reading, &format!("{name} answered"), answered.len());
         }
-        Ok(Attempt { run, state: Answered { sums } })
+        Ok(run)
     }
 }
 
@@ -112,7 +131,7 @@ impl Attempt<Answered> {
         let (admitted, n) = (&run.admitted, count(run.listed.len()));
         let release = ResultRelease {
             query: admitted.id,
-            attempt: ATTEMPT,
+            attempt: run.attempt,
             permit: admitted.permit_hash,
             plan: admitted.plan.clone(),
             noise: admitted.noise.clone(),
@@ -122,8 +141,8 @@ impl Attempt<Answered> {
             threshold: n,
             colluders: n.saturating_sub(1),
             unmasked: true,
-            rho: admitted.price,
-            delta: admitted.delta,
+            rho: admitted.whole.rho,
+            delta: admitted.whole.delta,
             delta_conv: admitted.contract.delta_conv,
             max_holders_per_person: admitted.contract.max_holders_per_person,
             roster_epoch: run.roster_epoch,
@@ -140,7 +159,7 @@ impl Attempt<Answered> {
 fn write_release(run: &Run, bytes: &[u8], released_at_ms: u64) -> Result<Head, LogError> {
     let entry = ReleaseEntry {
         query: run.admitted.id,
-        attempt: ATTEMPT,
+        attempt: run.attempt,
         release: sha256(bytes),
         participants: run.listed.iter().map(|holder| holder.index).collect(),
         price: run.admitted.price,

@@ -14,7 +14,6 @@ use commun_trust::{Reply, check_reply};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::feed::Step;
-use super::super::outcome::ATTEMPT;
 use super::super::{blocking, within_budgets};
 use super::{Accepted, Attempt, Ended, Logged, Offered, Received, Run, count, excerpt, lost, too_few};
 use crate::link::{FromAgent, Offer, ToAgent};
@@ -30,15 +29,16 @@ impl Attempt<Received> {
             return Err(Ended::before_log(refusal).lost(absent.iter().map(|holder| holder.index)));
         }
         minima(&run.listed).map_err(Ended::before_log)?;
-        let (id, store) = (run.admitted.id, app.clone());
-        let stored = blocking(move || store.store.query_offered(&id, store.now_ms())).await;
+        let (id, store, again) = (run.admitted.id, app.clone(), run.lists.is_some());
+        let stored = blocking(move || if again { Ok(()) } else { store.store.query_offered(&id, store.now_ms()) }).await;
         stored.and_then(|stored| stored.map_err(|error| LogError::from(error).into())).map_err(Ended::before_log)?;
         // Opened before the offer, so that the fastest reply finds it.
-        let inbox = app.agents.open(id, ATTEMPT, run.listed.iter().map(|holder| holder.name.as_str()));
+        let inbox = app.agents.open(id, run.attempt, run.listed.iter().map(|holder| holder.name.as_str()));
         let (now, now_ms) = (Instant::now(), app.now_ms());
         let offer = Offer {
             query: run.signed.to_bytes(),
-            attempt: ATTEMPT,
+            attempt: run.attempt,
+            names: run.lists.clone(),
             reply_deadline_ms: now_ms.saturating_add(app.deadlines.reply_ms),
             manifest_deadline_ms: now_ms.saturating_add(app.deadlines.manifest_ms),
             slot_ms: run.received_ms,
@@ -78,7 +78,7 @@ impl Attempt<Offered> {
             };
             let Some(holder) = run.holder(&name) else { continue };
             let FromAgent::Reply(signed) = message else { return Err(lost(holder, &message, false)) };
-            let reply = check_reply(&signed, &id, ATTEMPT, price, holder).map_err(|why| {
+            let reply = check_reply(&signed, &id, run.attempt, price, holder).map_err(|why| {
                 Ended::before_log(too_few(format!("the reply of {name} does not count: {}", why.message))).lost([holder.index])
             })?;
             match reply {
@@ -131,7 +131,7 @@ impl Attempt<Accepted> {
         let record = |accept: &Accept| HolderRecord { index: accept.index, seq: accept.seq, record: accept.record };
         let entry = AttemptEntry {
             query: run.signed.clone(),
-            attempt: ATTEMPT,
+            attempt: run.attempt,
             plan: run.admitted.plan_hash,
             price: run.admitted.price,
             roster: run.roster_hash,
@@ -156,13 +156,10 @@ fn charge(state: &State, run: &Run) -> Result<Vec<LedgerRecord>, Refusal> {
     if state.trust.roster_hash() != Some(run.roster_hash) {
         return Err(Refusal::new(WireCode::Unavailable, "the roster changed while holders were asked", "sign a new query"));
     }
-    if let Some(holder) = run.listed.iter().find(|holder| state.trust.refund(&admitted.id, ATTEMPT, holder.index).is_some()) {
+    if let Some(holder) = run.listed.iter().find(|holder| state.trust.refund(&admitted.id, run.attempt, holder.index).is_some()) {
         return Err(too_few(format!("{} took its charge back", holder.name)));
     }
-    let charges = price::charges(&admitted.plan, admitted.rho).map_err(|error| {
-        tracing::error!(query = %admitted.id, %error, "an admitted query has no price");
-        Refusal::new(WireCode::Internal, "the query could not be priced again", "the operator finds the cause in the coordinator's own log")
-    })?;
+    let charges = price::charges(&admitted.plan, admitted.loss());
     let record = |holder: &RosterHolder| {
         let (seq, previous) = state.ledger.next(&holder.name);
         LedgerRecord {
@@ -171,7 +168,7 @@ fn charge(state: &State, run: &Run) -> Result<Vec<LedgerRecord>, Refusal> {
             seq,
             previous,
             query_id: admitted.id,
-            attempt: ATTEMPT,
+            attempt: run.attempt,
             kind: RecordKind::Reserve,
             permit: admitted.permit_hash,
             charges: charges.clone(),

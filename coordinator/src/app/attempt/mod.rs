@@ -1,6 +1,7 @@
 //! One attempt, its states as types: each step takes the state before by value, so that none can be skipped or taken twice.
 //!
-//! `Received -> Offered -> Accepted -> Logged -> Reading -> Answered`, then a stored result release; or, from any of them, [`Ended`]. Without
+//! `Received -> Offered -> Accepted -> Logged -> Reading -> Answered`, then a stored result release; or, from any of them, [`Ended`]. A question with
+//! an open group key takes two: the first goes `Reading -> Named` instead, and the logged names make the second ([`naming`]). Without
 //! secure aggregation every listed holder must answer (c = n - 1, T = n, h = 1): the first refusal or loss ends the attempt. A holder
 //! that is not connected ends it before anyone is asked, so that no other holder reserves for nothing.
 //!
@@ -8,11 +9,12 @@
 
 mod answering;
 mod asking;
+mod naming;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use commun_domain::attempt::Accept;
+use commun_domain::attempt::{Accept, Manifest, NameLists};
 use commun_domain::bundle::RosterHolder;
 use commun_domain::log::{FailureEntry, HolderRefusal};
 use commun_domain::signed::SignedDocument;
@@ -21,7 +23,6 @@ use commun_trust::Admitted;
 use tokio::time::Instant;
 
 use super::feed::{Event, Feed, Step};
-use super::outcome::ATTEMPT;
 use super::{App, blocking};
 use crate::link::{FromAgent, Inbox, ToAgent};
 use crate::log::Head;
@@ -40,6 +41,10 @@ pub(super) struct Run {
     pub(super) roster_hash: Hash32,
     pub(super) roster_epoch: u32,
     pub(super) received_ms: u64,
+    /// Number of the attempt.
+    pub(super) attempt: u8,
+    /// What holders released in the attempt before, canonical bytes: of a second attempt, over an open group key.
+    pub(super) lists: Option<Arc<[u8]>>,
 }
 
 /// An attempt in state `S`.
@@ -77,8 +82,13 @@ struct Logged {
 /// Every holder has been sent the manifest.
 struct Reading {
     inbox: Inbox,
-    manifest: Hash32,
+    manifest: Arc<Manifest>,
     answer_until: Instant,
+}
+
+/// Every holder's names of the open group key are here.
+struct Named {
+    lists: NameLists,
 }
 
 /// Every holder's noisy answer is in the sums.
@@ -153,8 +163,19 @@ impl Attempt<Received> {
 
     /// Runs to the outcome, stores it and tells it.
     pub(super) async fn run(self) {
-        let run = self.run.clone();
-        match self.steps().await {
+        let mut run = self.run.clone();
+        let outcome = if run.admitted.releases_names() {
+            match self.names().await {
+                Ok(second) => {
+                    run = second.run.clone();
+                    second.steps().await
+                }
+                Err(ended) => Err(ended),
+            }
+        } else {
+            self.steps().await
+        };
+        match outcome {
             Ok(release) => {
                 run.app.faults.at("coordinator.after_release");
                 run.progress(Step::Released, "stored and logged", run.listed.len());
@@ -166,6 +187,11 @@ impl Attempt<Received> {
 
     async fn steps(self) -> Result<Arc<[u8]>, Ended> {
         self.offer().await?.replies().await?.log().await?.manifest()?.answers().await?.release().await
+    }
+
+    /// The first attempt of a question with an open group key, up to the second.
+    async fn names(self) -> Result<Self, Ended> {
+        self.offer().await?.replies().await?.log().await?.manifest()?.named().await?.second().await
     }
 }
 
@@ -186,7 +212,8 @@ async fn finish(run: &Arc<Run>, ended: Ended) {
     let Ended { refusal, refusals, timeouts, logged } = ended;
     let query = run.admitted.id;
     tracing::info!(%query, code = %refusal.code, logged, "query ended without an answer");
-    let attempt = if logged { ATTEMPT } else { 0 };
+    // Of a second attempt that was not logged, the first was.
+    let attempt = if logged { run.attempt } else { run.attempt - 1 };
     let entry = FailureEntry { query, attempt, refusal: refusal.clone(), refusals, timeouts };
     let writer = run.clone();
     let written = blocking(move || writer.app.log.failure(entry)).await;
@@ -196,6 +223,6 @@ async fn finish(run: &Arc<Run>, ended: Ended) {
             written.map_or_else(|refusal| refusal.to_string(), |result| result.err().map(|error| error.to_string()).unwrap_or_default());
         tracing::error!(%query, error, "a query's failure was not stored");
     }
-    run.send_all(&ToAgent::Cancel { query, attempt: ATTEMPT, refusal: refusal.clone() });
-    run.feed.push(Event::Failed { refusal, charged: logged });
+    run.send_all(&ToAgent::Cancel { query, attempt: run.attempt, refusal: refusal.clone() });
+    run.feed.push(Event::Failed { refusal, charged: attempt > 0 });
 }

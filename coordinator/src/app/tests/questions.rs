@@ -1,8 +1,8 @@
 //! What is decided before anybody is asked: known queries, stored releases, budgets, limits, and the free calls.
 
-use commun_domain::Refusal;
 use commun_domain::bundle::TrustBundle;
 use commun_domain::contract::DataContract;
+use commun_domain::{Delta, Refusal};
 
 use super::*;
 use crate::log::Publication;
@@ -162,7 +162,7 @@ async fn explain_states_price_budget_margin_and_holders_and_writes_nothing() {
     let explained = app.explain("statistics", &question(1).to_bytes()).unwrap();
     assert_eq!((explained.price, explained.cells, explained.listed, explained.connected, explained.stored), (price(), 9, 3, 3, false));
     assert_eq!(explained.budgets[0].partition, "2011-01");
-    assert_eq!(explained.budgets[0].permit, common::permit().rho_cap);
+    assert_eq!((explained.budgets[0].permit.rho, explained.budgets[0].permit.delta), (common::permit().rho_cap, Delta::ZERO));
     // Three full noises of sigma 5.78 at epsilon 1 and delta 1e-9.
     let (name, margin) = &explained.margins[0];
     assert!(name == "commuters" && margin.is_some_and(|margin| (margin - 19.6).abs() < 0.1), "{name} {margin:?}");
@@ -170,7 +170,7 @@ async fn explain_states_price_budget_margin_and_holders_and_writes_nothing() {
     ask(&app, &question(1)).await.unwrap();
     let explained = app.explain("statistics", &question(2).to_bytes()).unwrap();
     assert!(explained.stored);
-    assert_eq!(explained.budgets[0].permit.units(), common::permit().rho_cap.units() - price().units());
+    assert_eq!(explained.budgets[0].permit.rho.units(), common::permit().rho_cap.units() - price().units());
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 //! grouping sets by adding up cells, columns, HAVING, ORDER BY, LIMIT.
 
 pub mod answer;
+pub mod open;
 pub mod relation;
 pub mod time;
 pub mod value;
@@ -19,6 +20,7 @@ use crate::ids::Hash32;
 use crate::{canonical_enum, canonical_struct, canonical_union};
 
 pub use answer::{AnswerColumn, AnswerCondition, AnswerValue, Estimate, GroupingSet, Nulls, SortKey};
+pub use open::OpenKey;
 pub use relation::{Computed, Relation, TableColumns};
 pub use value::{Branch, CompareOp, Condition, Rounding, Value, names_read};
 
@@ -68,8 +70,10 @@ pub enum KeySource {
         /// What they are.
         kind: KeyKind,
     },
+    /// A column of open text. Its values are the names that holders release first; other texts and NULL are off the grid.
+    Open(OpenKey),
 }
-canonical_union!(KeySource { 1 = Partition, 2 = Values { value, values, labels, kind } });
+canonical_union!(KeySource { 1 = Partition, 2 = Values { value, values, labels, kind }, 3 = Open(key) });
 
 /// One group key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -238,14 +242,16 @@ impl Key {
     pub fn values(&self, plan: &PrivatePlan) -> Vec<String> {
         match &self.source {
             KeySource::Values { labels, .. } => labels.clone(),
+            KeySource::Open(open) => open.names.clone().unwrap_or_default(),
             KeySource::Partition => plan.partitions.iter().map(|period| plan.calendar.format(*period)).collect(),
         }
     }
 
-    /// How many declared values it has.
+    /// How many declared values it has; of an open key without names, how many it may have.
     pub fn cardinality(&self, plan: &PrivatePlan) -> usize {
         match &self.source {
             KeySource::Values { labels, .. } => labels.len(),
+            KeySource::Open(open) => open.names.as_ref().map_or(usize::try_from(open.max_names).unwrap_or(usize::MAX), Vec::len),
             KeySource::Partition => plan.partitions.len(),
         }
     }
@@ -254,7 +260,7 @@ impl Key {
     pub fn kind(&self) -> KeyKind {
         match &self.source {
             KeySource::Values { kind, .. } => *kind,
-            KeySource::Partition => KeyKind::Text,
+            KeySource::Open(_) | KeySource::Partition => KeyKind::Text,
         }
     }
 }
@@ -314,10 +320,13 @@ impl PrivatePlan {
     pub fn columns_read(&self) -> BTreeSet<&str> {
         let keys = self.keys.iter().filter_map(|key| match &key.source {
             KeySource::Values { value, .. } => Some(value),
-            KeySource::Partition => None,
+            KeySource::Open(_) | KeySource::Partition => None,
         });
         let measured = self.outputs.iter().filter_map(|output| output.aggregate.measured()).map(|measured| &measured.value);
-        names_read(keys.chain(measured), self.filter.iter().chain(self.outputs.iter().filter_map(|output| output.condition.as_ref())))
+        let conditions = self.filter.iter().chain(self.outputs.iter().filter_map(|output| output.condition.as_ref()));
+        let mut found = names_read(keys.chain(measured), conditions);
+        found.extend(self.open_key().map(|open| open.column.as_str()));
+        found
     }
 
     /// Names of the columns that the plan reads of each table, beside unit and partition.

@@ -1,9 +1,10 @@
 //! Persons with as many groups as may be and rows of others: which of their groups goes next.
 
 use super::prf::Key;
+use super::shape::Shape;
 
-/// The pseudo-random number of a group, ties by cell.
-type Numbered = (u64, u32);
+/// The pseudo-random number of a group, and what decides among equals (`Shape::rank`).
+type Numbered = (u64, u64);
 
 #[derive(Clone, Copy, Debug)]
 struct Beyond {
@@ -35,9 +36,9 @@ impl Beyonds {
     }
 
     /// A person with its groups. `None` beyond 2^32 persons, which no memory holds.
-    pub(super) fn add(&mut self, key: Key, cells: impl Iterator<Item = u32>) -> Option<u32> {
+    pub(super) fn add(&mut self, key: Key, cells: impl Iterator<Item = u32>, shape: &Shape) -> Option<u32> {
         let (number, start) = (u32::try_from(self.persons.len()).ok()?, self.groups.len());
-        self.groups.extend(cells.map(|cell| (key.group(cell), cell)));
+        self.groups.extend(cells.map(|cell| shape.rank(key, cell)));
         let (greatest, group) = greatest(&self.groups[start..]);
         self.persons.push(Beyond { key, greatest, group, start, groups: u32::try_from(self.groups.len() - start).ok()? });
         Some(number)
@@ -45,9 +46,9 @@ impl Beyonds {
 
     /// Puts a cell in the place of the person's group with the greatest number, should its own be smaller. Returns which group that was.
     #[inline]
-    pub(super) fn replace(&mut self, person: u32, cell: u32) -> Option<usize> {
+    pub(super) fn replace(&mut self, person: u32, cell: u32, shape: &Shape) -> Option<usize> {
         let beyond = &mut self.persons[person as usize];
-        let numbered = (beyond.key.group(cell), cell);
+        let numbered = shape.rank(beyond.key, cell);
         if numbered >= beyond.greatest {
             return None;
         }

@@ -6,7 +6,7 @@ use super::shape::{CELL_BITS, HEAD_WORDS, PARTITION_BITS};
 const FLAGS_AT: u32 = CELL_BITS + PARTITION_BITS;
 
 /// Flags that fit `place`.
-const PLACE_FLAGS: usize = 24;
+const PLACE_FLAGS: usize = (u64::BITS - FLAGS_AT) as usize;
 
 /// Where a flag stands in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

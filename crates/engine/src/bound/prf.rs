@@ -4,7 +4,8 @@
 //! It is a cascade. The key of a query is 128 bits of SHA-256 over a tag and the query id. The key of a person in a partition is the 128-bit
 //! `SipHash` of (period, unit) under the key of the query; the period has four bytes and the unit is the rest, so the encoding is injective.
 //! The number of a group is the 64-bit `SipHash` of its cell under the key of the person; the number of a value in a histogram is that of
-//! (cell, bin, occurrence), a message of another length. A cascade of pseudo-random functions is one (Bellare, Canetti and Krawczyk 1996),
+//! (cell, bin, occurrence), a message of another length; that of a text of an open group key is the `SipHash` of the text's 128-bit one under the key of the query,
+//! a message of two words. A cascade of pseudo-random functions is one (Bellare, Canetti and Krawczyk 1996),
 //! so nobody who does not choose ids by hand can foresee which groups stay, and a person's groups are chosen apart from other persons'
 //! and from other queries'. Privacy does not rest on it: the sensitivity holds for any choice that depends on that person's rows alone.
 //! It serves fairness: no group is kept more often than another. The person's key is worked out once, and only for a person beyond the bounds.
@@ -55,6 +56,17 @@ impl Key {
     #[inline]
     pub(crate) fn group(self, cell: u32) -> u64 {
         self.hash64(&[u64::from(cell)])
+    }
+
+    /// The number of a group that is a text, from its fingerprint.
+    #[inline]
+    pub(crate) fn name(self, first: u64, second: u64) -> u64 {
+        self.hash64(&[first, second])
+    }
+
+    /// The fingerprint of a text, under the key of a query.
+    pub(crate) fn text(self, text: &[u8]) -> (u64, u64) {
+        self.hash128(text)
     }
 
     /// The number of the `occurrence`th value in a bin.

@@ -12,14 +12,16 @@ use commun_domain::ids::QueryId;
 use super::bins::Bins;
 use super::contribution::{Contribution, wide};
 use super::field::{Field, Flag};
+use super::names::Names;
 use super::prf::Key;
 use crate::read::UnitKind;
 
-/// Bits of `place` that hold the cell: the grid has at most a million.
-pub(crate) const CELL_BITS: u32 = 20;
+/// Bits of `place` that hold the cell: the grid has at most a million, and texts of an open group key, which stand in its place, are as many as
+/// fit the memory.
+pub(crate) const CELL_BITS: u32 = 28;
 
-/// Bits of `place` that hold the partition.
-pub(crate) const PARTITION_BITS: u32 = 20;
+/// Bits of `place` that hold the partition: a question has at most 1200.
+pub(crate) const PARTITION_BITS: u32 = 12;
 
 /// Words of a row before flags and values.
 pub(crate) const HEAD_WORDS: usize = 2;
@@ -80,8 +82,10 @@ pub(crate) struct Shape {
     pub(crate) partitions: Vec<Period>,
     /// L0.
     pub(crate) max_groups: u32,
-    /// Cells of the grid.
+    /// Cells of the grid; 0 where people are counted behind names.
     pub(crate) cells: usize,
+    /// Texts in place of cells.
+    pub(crate) names: Option<Arc<Names>>,
     /// Words of a row, without the text of its unit.
     pub(crate) row_words: usize,
     pub(crate) lanes: Vec<Lane>,
@@ -103,6 +107,15 @@ pub(crate) enum Adding {
 impl Shape {
     pub(crate) fn query_key(query_id: &QueryId) -> Key {
         Key::of_query(query_id)
+    }
+
+    /// What decides whether a person keeps a group: those with the smallest stay. It depends on that person and on what the group is.
+    #[inline]
+    pub(crate) fn rank(&self, person: Key, cell: u32) -> (u64, u64) {
+        match &self.names {
+            None => (person.group(cell), u64::from(cell)),
+            Some(names) => names.rank(person, cell),
+        }
     }
 
     /// Words of a group's sums.
@@ -219,7 +232,9 @@ impl Totals {
             Contribution::Histogram { bins_log2, .. } => (2usize << bins_log2) - 1,
             _ => 1,
         };
-        Self { outputs: shape.outputs.iter().map(|output| vec![0; shape.cells * width(output)]).collect() }
+        // Texts are all known when anything is added up.
+        let cells = shape.names.as_ref().map_or(shape.cells, |names| names.len());
+        Self { outputs: shape.outputs.iter().map(|output| vec![0; cells * width(output)]).collect() }
     }
 
     /// Adds what a group contributes, but for histograms.

@@ -339,7 +339,7 @@ impl Table {
             beyond = self.go_beyond(person)?;
             self.blocks[at] = join(low(self.blocks[at]), beyond);
         }
-        let number = self.beyonds.replace(beyond, cell)?;
+        let number = self.beyonds.replace(beyond, cell, &self.shape)?;
         let mut block = person;
         for _ in 0..number / self.places {
             block = self.next(block);
@@ -360,7 +360,7 @@ impl Table {
         let (table, places, most) = (&*self, self.places, self.shape.max_groups as usize);
         let blocks = std::iter::successors(Some(person), |block| Some(table.next(*block)).filter(|next| *next != NONE));
         let cells = blocks.flat_map(|block| (0..places).map(move |place| table.cell(Group { block, place }))).take(most);
-        let number = beyonds.add(key, cells);
+        let number = beyonds.add(key, cells, &self.shape);
         self.beyonds = beyonds;
         number
     }

@@ -64,7 +64,7 @@ pub struct ColumnReport {
     pub expected: &'static str,
     /// Rows without a value.
     pub nulls: u64,
-    /// Values that are no number, no time, or neither true nor false; queries read them as NULL.
+    /// Values that are no number, no time, no name, or neither true nor false; queries read them as NULL.
     pub unreadable: u64,
     /// Numbers outside the contract's bounds, which queries clamp; times outside, which queries read as NULL.
     pub out_of_range: u64,

@@ -11,7 +11,7 @@ use super::{Counted, Lowering, Slot};
 use crate::bound::{CELL_BITS, Flag, Kept, PARTITION_BITS, Rows};
 use crate::eval::{Batch, Ints, both};
 use crate::objections::Objectors;
-use crate::read::{UnitKind, Units, ints, plain_codes, plain_integers};
+use crate::read::{UnitKind, Units, ints, open_texts, plain_codes, plain_integers};
 
 const UNIT: usize = 0;
 const PARTITION: usize = 1;
@@ -71,6 +71,10 @@ impl Lowering {
             };
             kept = both(kept.as_ref(), on_grid.as_ref());
         }
+        let mut kept = Kept::new(kept.as_ref(), rows);
+        if let Some(naming) = &self.naming {
+            kept = naming.place(&kept, &mut places, columns.plain(&naming.column, open_texts).as_ref(), &partitions);
+        }
         if partitions.one() != Some(0) {
             // Of NULL, whose row is not kept, any bits do.
             partitions.each_with(&mut places, |place, partition| *place |= (partition.cast_unsigned() & PARTITION_MASK) << CELL_BITS);
@@ -87,7 +91,7 @@ impl Lowering {
             both(condition, counted.measured.and_then(|place| measured[place].valid()))
         };
         let words = self.words(places, rows, &measured, counts);
-        Rows { kept: Kept::new(kept.as_ref(), rows), units, words }
+        Rows { kept, units, words }
     }
 
     /// Places with flags and narrow values, more flags, values.

@@ -37,8 +37,11 @@ impl GridKey {
     pub(super) fn new(key: &Key, plan: &PrivatePlan) -> Result<Self, EngineError> {
         // The grid has at most a million cells, so no key has more values.
         let cardinality = u32::try_from(key.cardinality(plan)).unwrap_or(u32::MAX);
-        let KeySource::Values { value, values, labels, kind: _ } = &key.source else {
-            return Ok(Self { value: None, cardinality, places: Places::Same });
+        let (value, values, labels) = match &key.source {
+            KeySource::Partition => return Ok(Self { value: None, cardinality, places: Places::Same }),
+            // A name reads as its place in the list.
+            KeySource::Open(open) => return Ok(Self { value: Some(Value::column(&open.column)), cardinality, places: Places::Same }),
+            KeySource::Values { value, values, labels, kind: _ } => (value, values, labels),
         };
         if values.len() != labels.len() || !values.is_sorted_by(|a, b| a < b) {
             return Err(fault(format!("the values of the key {} are not in order, or not as many as its labels", key.name)));

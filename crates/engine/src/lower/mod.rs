@@ -7,6 +7,7 @@ mod batch;
 mod check;
 mod columns;
 mod grid;
+mod names;
 mod outputs;
 mod relation;
 
@@ -20,6 +21,7 @@ use crate::bound::{CELL_BITS, Field, Flag, PARTITION_BITS, PrfKey, Shape};
 use crate::read::Reading;
 
 use grid::GridKey;
+use names::Naming;
 use outputs::Outputs;
 use relation::Inputs;
 
@@ -68,6 +70,8 @@ pub(crate) struct Lowering {
     slots: Vec<(Counted, Slot, Field)>,
     /// Words of a row.
     row_words: usize,
+    /// Texts in place of cells, where people are counted behind names.
+    naming: Option<Naming>,
 }
 
 fn fault(message: impl Into<String>) -> EngineError {
@@ -89,13 +93,17 @@ impl Lowering {
         if !plan.partitions.is_sorted_by(|a, b| a < b) || plan.partitions.len() >= 1 << PARTITION_BITS {
             return Err(fault("the partitions are not in order, stand twice, or are too many"));
         }
+        if plan.open_key().is_some_and(|open| open.names.as_ref().is_some_and(|names| !open.allows(names))) {
+            return Err(fault("the names of the open group key are not in order, stand twice, or are too many"));
+        }
         let cells = plan.cells().filter(|cells| (1..=1 << CELL_BITS).contains(cells)).and_then(|cells| usize::try_from(cells).ok());
         let cells = cells.ok_or_else(|| fault("the grid is empty or too large"))?;
         let inputs = relation::inputs(plan, contract)?;
-        let keys = plan.keys.iter().map(|key| GridKey::new(key, plan)).collect::<Result<Vec<_>, _>>()?;
+        let grid = plan.keys.iter().filter(|key| !names::is_unnamed(key));
+        let keys = grid.map(|key| GridKey::new(key, plan)).collect::<Result<Vec<_>, _>>()?;
         for expression in plan.keys.iter().filter_map(|key| match &key.source {
             KeySource::Values { value, .. } => Some(value),
-            KeySource::Partition => None,
+            KeySource::Open(_) | KeySource::Partition => None,
         }) {
             check::value(expression)?;
         }
@@ -125,6 +133,7 @@ impl Lowering {
             flags,
             slots,
             row_words,
+            naming: None,
         };
         Ok((lowering, shape))
     }

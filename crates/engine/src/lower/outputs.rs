@@ -133,6 +133,7 @@ impl Outputs {
             partitions: plan.partitions.clone(),
             max_groups: plan.max_groups_per_person,
             cells,
+            names: None,
             row_words,
             lanes: self.lanes.iter().map(|lane| lane.map(|slot| fields[*slot])).collect(),
             bin_lanes: self.bin_lanes.iter().map(|lane| BinLane { flag: lane.flag, value: fields[lane.value] }).collect(),

@@ -99,6 +99,9 @@ pub(super) fn inputs(plan: &PrivatePlan, contract: &DataContract) -> Result<Inpu
         let needed = builder.needed(table, wanted)?;
         return Ok(Inputs { leaves: vec![Leaf { table: table.to_owned(), needed, steps: Vec::new(), part: 0 }], program: None });
     }
+    if plan.open_key().is_some() {
+        return Err(fault("an open group key is a column of a table itself"));
+    }
     let columns = columns(&plan.relation)?;
     if let Some(name) = wanted.into_iter().find(|name| !columns.contains(name)) {
         return Err(no_column(name));
@@ -213,7 +216,12 @@ impl Builder<'_> {
         ];
         for name in names {
             let declared = table.column(name).ok_or_else(|| no_column(name))?;
-            let reading = Reading::of(&declared.column_type, |list, version| contract.code_list(list, version));
+            // Once the names of an open group key are known they are its codes.
+            let names = plan.open_key().filter(|open| open.column == name).and_then(|open| open.names.as_ref());
+            let reading = match names {
+                Some(names) => Some(Reading::Code(Codes::new(names.iter().map(String::as_str)))),
+                None => Reading::of(&declared.column_type, |list, version| contract.code_list(list, version)),
+            };
             let reading = reading.ok_or_else(|| fault(format!("there is no code list for {name}")))?;
             needed.push(Needed { name: name.to_owned(), reading });
         }

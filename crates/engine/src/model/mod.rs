@@ -104,6 +104,7 @@ impl Case {
             }
             ColumnType::Number { lo, hi, .. } => raw.km.map(|km| km.clamp(*lo, *hi)),
             ColumnType::Boolean => raw.train.map(i64::from),
+            ColumnType::OpenText { .. } => None,
             ColumnType::Time { lo, hi } => raw.at.filter(|at| name == "at" && lo <= at && at <= hi),
         };
         let columns = &self.contract.table(self.plan.relation.as_table().unwrap()).unwrap().columns;
@@ -116,6 +117,7 @@ impl Case {
         for key in &self.plan.keys {
             let place = match &key.source {
                 KeySource::Partition => partition,
+                KeySource::Open(_) => return None,
                 KeySource::Values { value, values, .. } => {
                     let found = value::naive(value, &|name| row[name])?;
                     values.iter().position(|value| *value == found)?

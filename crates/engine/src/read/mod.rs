@@ -36,6 +36,8 @@ pub(crate) enum Reading {
     Boolean,
     /// Seconds since 1970 within `[lo, hi]`.
     Time { lo: i64, hi: i64 },
+    /// Open text whose names are not known: read as text, not as an integer.
+    Open { max_bytes: u16 },
 }
 
 impl Reading {
@@ -46,13 +48,14 @@ impl Reading {
             ColumnType::Number { lo, hi, scale } => Self::Number { lo: *lo, hi: *hi, scale: *scale },
             ColumnType::Boolean => Self::Boolean,
             ColumnType::Time { lo, hi } => Self::Time { lo: *lo, hi: *hi },
+            ColumnType::OpenText { max_bytes } => Self::Open { max_bytes: *max_bytes },
         })
     }
 
     /// For people.
     pub(crate) fn expected(&self) -> &'static str {
         match self {
-            Self::Unit | Self::Code(_) => "text",
+            Self::Unit | Self::Code(_) | Self::Open { .. } => "text",
             Self::Number { .. } => "a number",
             Self::Boolean => "true or false",
             Self::Time { .. } => "a date or a time without a zone",
@@ -66,7 +69,7 @@ pub(crate) fn readable(data_type: &DataType, reading: &Reading) -> bool {
     match reading {
         _ if *data_type == DataType::Null || is_text(data_type) => true,
         _ if data_type.is_nested() => false,
-        Reading::Unit | Reading::Code(_) => can_cast_types(data_type, &DataType::Utf8),
+        Reading::Unit | Reading::Code(_) | Reading::Open { .. } => can_cast_types(data_type, &DataType::Utf8),
         Reading::Number { .. } => data_type.is_numeric(),
         Reading::Boolean => *data_type == DataType::Boolean || data_type.is_integer(),
         Reading::Time { .. } => times::readable(data_type),
@@ -104,7 +107,7 @@ fn validity(array: &dyn Array) -> Option<BooleanBuffer> {
     array.nulls().map(|nulls| nulls.inner().clone())
 }
 
-/// Reads a column. A unit has no integer for its value: it reads as NULL here ([`Units`] reads it).
+/// Reads a column. A unit has no integer for its value, nor has open text without its names: they read as NULL here ([`Units`] and [`Texts`] read them).
 pub(crate) fn ints(array: &ArrayRef, reading: &Reading) -> Ints {
     if let Some(dictionary) = array.as_any_dictionary_opt() {
         let values = ints(dictionary.values(), reading);
@@ -118,7 +121,7 @@ pub(crate) fn ints(array: &ArrayRef, reading: &Reading) -> Ints {
         return ints(&unpacked(array), reading);
     }
     match reading {
-        Reading::Unit => Ints::null(array.len()),
+        Reading::Unit | Reading::Open { .. } => Ints::null(array.len()),
         Reading::Code(codes) => codes.places(&Texts::read(array)),
         Reading::Number { lo, hi, scale } => numbers(array, *lo, *hi, *scale),
         Reading::Boolean => {
@@ -144,6 +147,11 @@ pub(crate) fn plain_integers<'a>(array: &'a ArrayRef, reading: &Reading) -> Opti
 pub(crate) fn plain_codes<'a>(array: &'a ArrayRef, reading: &'a Reading) -> Option<(&'a Codes, &'a StringViewArray)> {
     let (Reading::Code(codes), Some(texts)) = (reading, array.as_string_view_opt()) else { return None };
     (texts.null_count() == 0).then_some((codes, texts))
+}
+
+/// A column of open text whose names are not known.
+pub(crate) fn open_texts(array: &ArrayRef, reading: &Reading) -> Option<Texts> {
+    matches!(reading, Reading::Open { .. }).then(|| Texts::read(array))
 }
 
 fn numbers(array: &ArrayRef, lo: i64, hi: i64, scale: u8) -> Ints {

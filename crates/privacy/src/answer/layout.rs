@@ -135,6 +135,7 @@ impl Set {
 fn has_a_grid(key: &Key) -> bool {
     match &key.source {
         KeySource::Partition => true,
+        KeySource::Open(open) => open.names.as_ref().is_none_or(|names| open.allows(names)),
         KeySource::Values { values, labels, .. } => {
             let distinct: BTreeSet<&str> = labels.iter().map(String::as_str).collect();
             values.len() == labels.len() && distinct.len() == labels.len() && values.is_sorted_by(|one, next| one < next)

@@ -58,7 +58,7 @@ impl KeyOrders {
         let order = |key: &commun_domain::plan::Key| match &key.source {
             KeySource::Values { labels, kind: KeyKind::Text, .. } => ranks(labels),
             KeySource::Values { labels, .. } => (0..).take(labels.len()).collect(),
-            KeySource::Partition => (0..).take(plan.partitions.len()).collect(),
+            KeySource::Open(_) | KeySource::Partition => (0..).take(key.cardinality(plan)).collect(),
         };
         Self(plan.keys.iter().map(order).collect())
     }

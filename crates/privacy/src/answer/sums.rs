@@ -37,6 +37,9 @@ pub(super) fn numbers<'a>(release: &'a ResultRelease, layout: &Layout) -> Result
     if release.sums.len() != outputs.len() || release.noise.len() != outputs.len() {
         return Err(AnswerError::Shape("number of outputs"));
     }
+    if release.plan.open_key().is_some_and(|open| open.names.is_none()) {
+        return Err(AnswerError::Shape("names of the open group key"));
+    }
     let all = outputs.iter().zip(&release.sums).zip(&release.noise).map(|((output, sums), noise)| {
         let width = usize::try_from(output.aggregate.width()).map_err(|_| AnswerError::TooLarge)?;
         if layout.cells.checked_mul(width) != Some(sums.cells.len()) {

@@ -6,7 +6,7 @@
 //!
 //! What this is not: it draws nothing (`discrete_gaussian`) and knows no plan (`price`).
 
-mod wide;
+pub(crate) mod wide;
 
 use commun_domain::Rho;
 use wide::Wide;

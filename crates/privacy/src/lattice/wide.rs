@@ -1,8 +1,8 @@
-//! Unsigned 256-bit numbers, as far as comparing two products needs them: exact product, shift left, order.
+//! Unsigned 256-bit numbers, as far as comparing two products needs them: exact product, shifts, order.
 
 /// An unsigned 256-bit number. Field order makes the derived order the numeric one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Wide {
+pub(crate) struct Wide {
     high: u128,
     low: u128,
 }
@@ -11,7 +11,7 @@ const LOW_64: u128 = u64::MAX as u128;
 
 impl Wide {
     /// `a b`, exactly: schoolbook multiplication on halves of 64 bits.
-    pub(super) const fn product(a: u128, b: u128) -> Self {
+    pub(crate) const fn product(a: u128, b: u128) -> Self {
         let (a1, a0) = (a >> 64, a & LOW_64);
         let (b1, b0) = (b >> 64, b & LOW_64);
         let low = a0 * b0;
@@ -22,7 +22,7 @@ impl Wide {
     }
 
     /// `self 2^bits`, or `None` when it does not fit 256 bits.
-    pub(super) const fn checked_shl(self, bits: u32) -> Option<Self> {
+    pub(crate) const fn checked_shl(self, bits: u32) -> Option<Self> {
         if bits == 0 || (self.high == 0 && self.low == 0) {
             return Some(self);
         }
@@ -34,6 +34,14 @@ impl Wide {
         } else {
             Self { high: (self.high << bits) | (self.low >> (128 - bits)), low: self.low << bits }
         })
+    }
+
+    /// `floor(self / 2^bits)` and whether that left something over, for `bits` from 1 to 127; `None` when it does not fit 128 bits.
+    pub(crate) const fn checked_shr(self, bits: u32) -> Option<(u128, bool)> {
+        if self.high >> bits != 0 {
+            return None;
+        }
+        Some(((self.high << (128 - bits)) | (self.low >> bits), self.low << (128 - bits) != 0))
     }
 
     const fn leading_zeros(self) -> u32 {
@@ -77,6 +85,20 @@ mod tests {
         fn a_shift_is_a_product_with_a_power_of_two(a: u64, b: u64, bits in 0u32..128) {
             let product = u128::from(a) * u128::from(b);
             prop_assert_eq!(Wide::product(product, 1).checked_shl(bits), Some(Wide::product(product, 1 << bits)));
+        }
+
+        #[test]
+        fn a_shift_right_is_a_division_by_a_power_of_two(a: u128, b: u128, bits in 1u32..128) {
+            let product = Wide::product(a, b);
+            if let Some((quotient, rest)) = product.checked_shr(bits) {
+                let back = Wide::product(quotient, 1).checked_shl(bits);
+                prop_assert_eq!(back.map(|back| (back == product, back <= product)), Some((!rest, true)));
+                let next = quotient.checked_add(1).and_then(|next| Wide::product(next, 1).checked_shl(bits));
+                prop_assert!(next.is_none_or(|next| product < next));
+            } else {
+                let limit = Wide { high: 1 << bits, low: 0 };
+                prop_assert!(product >= limit);
+            }
         }
 
         #[test]

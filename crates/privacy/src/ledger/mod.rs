@@ -53,10 +53,7 @@ impl std::fmt::Display for CapKind {
 
 /// A price that does not fit the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the budget of the {cap} for this partition does not allow it: rho {} of {} is spent and the query costs {}; ask for less epsilon or for another partition",
-    spent.rho, limit.rho, price.rho
-)]
+#[error("the budget of the {cap} for this partition does not allow it: {}; ask for less epsilon or for another partition", self.amounts())]
 pub struct OverBudget {
     /// Partition.
     pub period: Period,
@@ -68,6 +65,19 @@ pub struct OverBudget {
     pub price: Loss,
     /// The cap.
     pub limit: Loss,
+}
+
+impl OverBudget {
+    /// What is spent, allowed and asked, of rho, or of delta where that is in the way.
+    pub fn amounts(&self) -> String {
+        let Self { spent, limit, price, .. } = self;
+        let rho_fits = spent.rho.checked_add(price.rho).is_some_and(|sum| sum <= limit.rho);
+        if rho_fits {
+            format!("delta {} of {} is spent on open group keys and the query costs {}", spent.delta, limit.delta, price.delta)
+        } else {
+            format!("rho {} of {} is spent and the query costs {}", spent.rho, limit.rho, price.rho)
+        }
+    }
 }
 
 /// Why a record does not follow the ledger's rules.

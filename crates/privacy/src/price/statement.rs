@@ -26,7 +26,7 @@ pub fn statement(plan: &PrivatePlan, price: Loss, holders: u32) -> Statement {
     let partitions = u64::try_from(plan.partitions.len()).ok();
     // Each thresholding of open keys fails for one partition at one holder: failures add up, they do not square.
     let loss = |holders: u32| {
-        let rho = loss_over_partitions(plan, price.rho, holders)?;
+        let rho = loss_of_question(plan, price.rho, holders)?;
         let delta = price.delta.checked_mul(partitions?)?.checked_mul(u64::from(holders))?;
         Some(Loss { rho, delta })
     };
@@ -49,6 +49,18 @@ pub fn loss_over_partitions(plan: &PrivatePlan, price: Rho, holders: u32) -> Opt
     let partitions = u64::try_from(plan.partitions.len()).ok()?;
     let times = if plan.partition_is_key() { partitions } else { partitions.checked_mul(partitions)? };
     price.checked_mul(times)?.checked_mul(u64::from(holders).pow(2))
+}
+
+/// The loss of one person by the whole question: names leave from each partition and each holder by themselves, so their losses add up; those
+/// of numbers are [`loss_over_partitions`].
+fn loss_of_question(plan: &PrivatePlan, price: Rho, holders: u32) -> Option<Rho> {
+    let names = match plan.open_key() {
+        None => Rho::ZERO,
+        // The price is the requested rho and two units, one of them the names'.
+        Some(open) => super::share_of(open, price.checked_sub(Rho::from_units(2))?).checked_add(Rho::from_units(1))?,
+    };
+    let times = u64::try_from(plan.partitions.len()).ok()?.checked_mul(u64::from(holders))?;
+    loss_over_partitions(plan, price.checked_sub(names)?, holders)?.checked_add(names.checked_mul(times)?)
 }
 
 /// The most that a domain whose cap is `cap` can ever lose about a person present in `partitions` of its partitions: `Q^2` times the cap.

@@ -3,13 +3,13 @@
 
 use super::{
     MAX_HISTOGRAM_VALUES_PER_PERSON, PriceError, Sensitivity, Statement, as_epsilon, charges, loss_over_a_lifetime, loss_over_partitions,
-    noise, price, sensitivity, statement,
+    names, noise, numbers, price, sensitivity, statement,
 };
 use crate::answer::AnswerError;
-use crate::fixture::{column, counting, measured, output, plan, rows, sum};
+use crate::fixture::{column, counting, measured, open_key, output, plan, rows, sum};
 use crate::lattice::LatticeError;
 use crate::ledger::Loss;
-use commun_domain::attempt::OutputNoise;
+use commun_domain::attempt::{NamesLaw, OutputNoise};
 use commun_domain::plan::{Aggregate, Estimate, Key, KeySource, MAX_BINS_LOG2, PrivatePlan};
 use commun_domain::{Delta, Rho};
 use proptest::prelude::*;
@@ -123,7 +123,7 @@ fn the_price_is_the_requested_rho_and_one_unit_in_each_partition() {
     let plan = counting();
     let one = price(&plan, RHO).unwrap();
     assert_eq!((one.rho, one.delta), (Rho::from_units(16_463_051_016), Delta::ZERO));
-    let charged = charges(&plan, RHO).unwrap();
+    let charged = charges(&plan, one);
     assert_eq!(charged.iter().map(|charge| charge.period).collect::<Vec<_>>(), plan.partitions);
     assert!(charged.iter().all(|charge| charge.rho == one.rho && charge.delta == Delta::ZERO));
     assert_eq!(price(&plan, Rho::from_units(u64::MAX)), Err(PriceError::TooLarge));
@@ -190,6 +190,64 @@ fn a_total_that_could_wrap_is_refused_when_it_is_planned() {
     assert!(noise(&wide, Rho::from_units(u64::MAX), 1, 1).is_ok());
     let refused = Err(PriceError::Output { name: "x".into(), reason: LatticeError::TotalTooLarge });
     assert_eq!(noise(&wide, Rho::from_units(u64::MAX), 1000, 1), refused);
+}
+
+/// Two outputs and an open key in equal shares.
+fn naming() -> PrivatePlan {
+    let outputs = vec![output(Aggregate::CountUnits, 1, 3), output(sum(0, 100, 1), 1, 3)];
+    PrivatePlan { keys: vec![open_key("employer", 1, 3)], ..plan(outputs) }
+}
+
+#[test]
+fn an_open_key_pays_its_share_one_unit_and_delta_and_leaves_the_rest_to_the_numbers() {
+    let found = names(&naming(), RHO).unwrap().unwrap();
+    // A third of 16,463,051,015 is 5,487,683,671.67.
+    let delta = Delta::from_units(1_000_000_000);
+    assert_eq!(found.loss, Loss { rho: Rho::from_units(5_487_683_672), delta });
+    assert_eq!(found.law.s2, (1u64 << 39).div_ceil(5_487_683_672));
+    assert_eq!(numbers(&naming(), RHO), Ok(Loss { rho: Rho::from_units(16_463_051_015 - 5_487_683_671 + 1), delta: Delta::ZERO }));
+    let whole = Loss { rho: Rho::from_units(16_463_051_017), delta };
+    assert_eq!(price(&naming(), RHO), Ok(whole));
+    // With its names the question costs the same, and the noise of its outputs is that of their shares.
+    let named = naming().with_names(&["a".to_owned()]);
+    assert_eq!(price(&named, RHO), Ok(whole));
+    assert_eq!(noise(&named, RHO, 1, 1), noise(&naming(), RHO, 1, 1));
+    let third = plan((0..3).map(|_| output(Aggregate::CountUnits, 1, 3)).collect());
+    assert_eq!(noise(&naming(), RHO, 1, 1).unwrap()[0], noise(&third, RHO, 1, 1).unwrap()[0]);
+    assert_eq!(names(&counting(), RHO), Ok(None));
+}
+
+#[test]
+fn a_rho_of_one_tenth_for_one_count_asks_for_21_people_behind_a_name() {
+    let plan = PrivatePlan { keys: vec![open_key("employer", 1, 2)], ..plan(vec![output(Aggregate::CountUnits, 1, 2)]) };
+    let rho = Rho::parse("0.1").unwrap();
+    assert_eq!(names(&plan, rho).unwrap().unwrap().law, NamesLaw { s2: 10, threshold: 21 });
+    let five = PrivatePlan { max_groups_per_person: 5, ..plan };
+    assert_eq!(names(&five, rho).unwrap().unwrap().law, NamesLaw { s2: 50, threshold: 46 });
+}
+
+#[test]
+fn open_keys_that_no_compiler_writes_are_refused() {
+    let two = PrivatePlan { keys: vec![open_key("a", 1, 3), open_key("b", 1, 3)], ..naming() };
+    assert_eq!(price(&two, RHO), Err(PriceError::OpenKey));
+    // Shares of outputs alone that add up to 1 leave nothing for names.
+    let unpaid = PrivatePlan { keys: vec![open_key("a", 1, 3)], ..counting() };
+    assert_eq!(price(&unpaid, RHO), Err(PriceError::Shares));
+    assert!(matches!(price(&naming(), Rho::from_units(3)), Err(PriceError::Names(_))));
+    for names in [&["b", "a"][..], &["a", "a"], &[" a"], &[]] {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        assert!(matches!(price(&naming().with_names(&names), RHO), Err(PriceError::Unreadable(_))), "{names:?}");
+    }
+}
+
+#[test]
+fn losses_of_names_add_up_over_partitions_and_holders_and_those_of_numbers_grow_with_the_square() {
+    let plan = naming();
+    let whole = price(&plan, RHO).unwrap();
+    let (of_names, of_numbers) = (names(&plan, RHO).unwrap().unwrap().loss, numbers(&plan, RHO).unwrap());
+    let found = statement(&plan, whole, 3);
+    let expected = of_numbers.rho.units() * 4 * 9 + of_names.rho.units() * 2 * 3;
+    assert_eq!(found.all_holders, Some(Loss { rho: Rho::from_units(expected), delta: Delta::from_units(6_000_000_000) }));
 }
 
 #[test]

@@ -194,6 +194,7 @@ impl Scope<'_> {
         match self.column(arg)? {
             Some(Meaning::Unit) => return Err(not_private(at, "the column of the unit is not a number to add up", self.numbers())),
             Some(Meaning::Partition) => return Err(invalid(at, "the partition is not a number", self.numbers())),
+            Some(Meaning::Open(open)) => return Err(open.refused(at)),
             Some(Meaning::Typed(_)) | None => {}
         }
         let Typed { value, of } = self.typed(arg, 1)?;

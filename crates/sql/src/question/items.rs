@@ -1,12 +1,12 @@
 //! SELECT and GROUP BY: which expressions are group keys, what is asked of each group, and how columns are called in the answer.
 
-use commun_domain::Refusal;
 use commun_domain::error::Position;
-use commun_domain::plan::{Estimate, GroupingSet, Key, KeyKind, KeySource, time};
+use commun_domain::plan::{Estimate, GroupingSet, Key, KeyKind, KeySource, OpenKey, time};
+use commun_domain::{Delta, Refusal};
 use sqlparser::ast::{Expr, SelectItem, Value};
 
 use super::aggregate::{Outputs, default_name, has_aggregate};
-use super::scope::{Meaning, Scope, plain_name};
+use super::scope::{Meaning, OpenColumn, Scope, plain_name};
 use super::types::{Type, Typed};
 use crate::refuse::{bare, invalid, not_private, place_of};
 
@@ -20,6 +20,7 @@ const MAX_GROUPING_SETS: usize = 256;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Source {
     Partition,
+    Open(OpenColumn),
     Typed(Typed),
 }
 
@@ -140,6 +141,8 @@ impl<'s, 'a> Questions<'s, 'a> {
         let at = place_of(expr);
         match self.scope.column(expr)? {
             Some(Meaning::Partition) => Ok(Source::Partition),
+            Some(Meaning::Open(open)) if self.scope.relation.as_table().is_none() => Err(open.refused_of_persons(at)),
+            Some(Meaning::Open(open)) => Ok(Source::Open(open)),
             Some(Meaning::Unit) => {
                 let unit = &self.scope.contract.unit_column;
                 Err(not_private(
@@ -365,7 +368,11 @@ fn column_of(expr: &Expr) -> Option<String> {
 
 /// The declared values of a key.
 fn key_source(source: &Source, at: Option<Position>) -> Result<KeySource, Refusal> {
-    let Source::Typed(Typed { value, of }) = source else { return Ok(KeySource::Partition) };
+    let Typed { value, of } = match source {
+        Source::Typed(typed) => typed,
+        Source::Partition => return Ok(KeySource::Partition),
+        Source::Open(open) => return Ok(KeySource::Open(open_key(open))),
+    };
     let (values, labels, kind): (Vec<i64>, Vec<String>, KeyKind) = match of {
         Type::Text { values, .. } => ((0..).take(values.len()).collect(), values.as_ref().clone(), KeyKind::Text),
         Type::Boolean => (vec![0, 1], vec!["false".to_owned(), "true".to_owned()], KeyKind::Boolean),
@@ -405,6 +412,12 @@ fn key_source(source: &Source, at: Option<Position>) -> Result<KeySource, Refusa
         return Err(not_private(at, "this key has no values", "use another column"));
     }
     Ok(KeySource::Values { value: value.clone(), values, labels, kind })
+}
+
+/// Its size, delta and share are the whole question's to say (`fit_open_key`).
+fn open_key(OpenColumn { column, max_bytes, contract: _ }: &OpenColumn) -> OpenKey {
+    let (column, max_names, delta) = (column.clone(), 1, Delta::ZERO);
+    OpenKey { column, max_bytes: *max_bytes, max_names, delta, share_num: 1, share_den: 1, names: None }
 }
 
 /// Units of 10^-scale as a decimal.

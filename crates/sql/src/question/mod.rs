@@ -18,8 +18,9 @@ mod types;
 use commun_domain::calendar::Period;
 use commun_domain::contract::{ColumnType, DataContract};
 use commun_domain::error::Position;
+use commun_domain::plan::open::MAX_NAMES;
 use commun_domain::plan::relation::MAX_NUMBERS_AT_ONCE;
-use commun_domain::plan::{Aggregate, AnswerColumn, AnswerValue, Estimate, KeySource, MAX_CELLS, Output, PLAN_VERSION, PrivatePlan};
+use commun_domain::plan::{Aggregate, AnswerColumn, AnswerValue, Estimate, Key, KeySource, MAX_CELLS, Output, PLAN_VERSION, PrivatePlan};
 use commun_domain::query::QuerySettings;
 use commun_domain::{Document, Refusal, WireCode};
 use sqlparser::ast::{Expr, SetExpr};
@@ -44,6 +45,9 @@ pub use types::MAX_NODES;
 
 /// Most items in SELECT.
 pub const MAX_SELECT_ITEMS: usize = 64;
+
+/// A grid that has room for fewer names of an open group key is refused.
+const LEAST_NAMES: u32 = 16;
 
 /// Most things that leave the holders for one question: each takes its share of rho.
 const MAX_OUTPUTS: usize = 128;
@@ -122,9 +126,12 @@ pub fn compile(sql: &str, contract: &DataContract, settings: &QuerySettings) -> 
         offset: query.offset.map(count).transpose()?.unwrap_or(0),
         limit: query.limit.map(count).transpose()?,
     };
+    // Names are one more thing that leaves, with an equal share.
+    let shares = outputs.all.len() + usize::from(plan.open_key().is_some());
+    let share_den = u32::try_from(shares).unwrap_or(u32::MAX);
+    fit_open_key(&mut plan, contract, share_den, &parsed)?;
     bound_groups(&mut plan, contract, settings, &parsed)?;
     outputs.fit_histograms(plan.cells().unwrap_or(MAX_CELLS));
-    let share_den = u32::try_from(outputs.all.len()).unwrap_or(u32::MAX);
     plan.outputs = outputs
         .all
         .into_iter()
@@ -257,6 +264,31 @@ fn check_people(plan: &PrivatePlan, contract: &DataContract, places: &[Option<Po
 
 fn too_many_cells(at: Option<Position>) -> Refusal {
     invalid(at, format!("the group keys have more than {MAX_CELLS} combinations"), "use fewer keys, or coarser code lists")
+}
+
+/// An open key takes as many names as the other keys leave room for, and spends one `delta_conv`.
+fn fit_open_key(plan: &mut PrivatePlan, contract: &DataContract, share_den: u32, parsed: &Parsed) -> Result<(), Refusal> {
+    let at = parsed.find(&[Keyword::GROUP, Keyword::SELECT]);
+    let open = |key: &Key| matches!(key.source, KeySource::Open(_));
+    if plan.keys.iter().filter(|key| open(key)).count() > 1 {
+        let hint = "ask two questions, or use columns with code lists";
+        return Err(not_private(at, "a question has at most one group key of open text", hint));
+    }
+    let others = plan.keys.iter().filter(|key| !open(key)).try_fold(1u64, |cells, key| {
+        let cells = cells.checked_mul(u64::try_from(key.cardinality(plan)).ok()?)?;
+        (cells <= MAX_CELLS).then_some(cells)
+    });
+    let others = others.ok_or_else(|| too_many_cells(at))?;
+    for key in &mut plan.keys {
+        let KeySource::Open(open) = &mut key.source else { continue };
+        open.max_names = u32::try_from(MAX_CELLS / others).unwrap_or(u32::MAX).min(MAX_NAMES);
+        open.delta = contract.delta_conv;
+        open.share_den = share_den;
+        if open.max_names < LEAST_NAMES {
+            return Err(too_many_cells(at));
+        }
+    }
+    Ok(())
 }
 
 /// The grid's limit, and L0: no person can be in more groups of one partition than it has cells.

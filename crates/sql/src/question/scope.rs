@@ -16,7 +16,7 @@ use sqlparser::ast::{Expr, Ident};
 
 use super::effort::Effort;
 use super::types::{ListRef, Type, Typed};
-use crate::refuse::{bare, invalid};
+use crate::refuse::{bare, invalid, not_private};
 use crate::text::start_of;
 
 /// What an identifier means.
@@ -26,8 +26,46 @@ pub(crate) enum Meaning {
     Unit,
     /// The partition's column.
     Partition,
+    /// A column of open text.
+    Open(OpenColumn),
     /// An expression.
     Typed(Typed),
+}
+
+/// A column of open text: a group key, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenColumn {
+    pub(crate) column: String,
+    pub(crate) max_bytes: u16,
+    /// Name of the data contract.
+    pub(crate) contract: String,
+}
+
+impl OpenColumn {
+    /// What any other use is told.
+    pub(crate) fn refused(&self, at: Option<Position>) -> Refusal {
+        let OpenColumn { column, .. } = self;
+        not_private(
+            at,
+            format!("{column} is open text: nobody has declared its values, so it is a group key and nothing else"),
+            format!("group by it alone: SELECT {column}, COUNT(*) ... GROUP BY {column}; for conditions use a column with a code list"),
+        )
+    }
+
+    /// What it is told where the rows of a person are brought together first. They are integers there, which such a text has none of.
+    pub(crate) fn refused_of_persons(&self, at: Option<Position>) -> Refusal {
+        let OpenColumn { column, .. } = self;
+        not_private(
+            at,
+            format!(
+                "{column} is open text: it is a group key of a table's own rows, not of a join of persons, UNION ALL, or a subquery with GROUP BY or a window"
+            ),
+            format!(
+                "ask about one table: SELECT {column}, COUNT(*) FROM {}.table ... GROUP BY {column}; a subquery may filter and compute",
+                self.contract
+            ),
+        )
+    }
 }
 
 /// One item of FROM and how it is called.
@@ -82,7 +120,7 @@ impl<'a> Scope<'a> {
     /// A table of persons with its own columns.
     pub(crate) fn of_table(contract: &'a DataContract, table: &'a Table, alias: Option<String>, effort: &Effort) -> Self {
         let mut columns: Vec<(String, Meaning)> =
-            table.columns.iter().map(|column| (column.name.clone(), Meaning::Typed(column_value(contract, column)))).collect();
+            table.columns.iter().map(|column| (column.name.clone(), column_meaning(contract, column))).collect();
         columns.push((contract.partition_column.clone(), Meaning::Partition));
         columns.push((contract.unit_column.clone(), Meaning::Unit));
         let qualifiers = qualifiers(contract, &table.name, alias);
@@ -226,14 +264,18 @@ pub(crate) fn qualifiers(contract: &DataContract, table: &str, alias: Option<Str
     }
 }
 
-fn column_value(contract: &DataContract, column: &Column) -> Typed {
+fn column_meaning(contract: &DataContract, column: &Column) -> Meaning {
     let of = match &column.column_type {
         ColumnType::Number { lo, hi, scale } => Type::Number { lo: *lo, hi: *hi, scale: *scale },
         ColumnType::Boolean => Type::Boolean,
         ColumnType::Time { lo, hi } => Type::Time { lo: *lo, hi: *hi, grain: None, date: false },
         ColumnType::Code { list, version } => code_type(contract, list, version),
+        ColumnType::OpenText { max_bytes } => {
+            let (column, contract) = (column.name.clone(), contract.name.clone());
+            return Meaning::Open(OpenColumn { column, max_bytes: *max_bytes, contract });
+        }
     };
-    Typed { value: Value::Column(column.name.clone()), of }
+    Meaning::Typed(Typed { value: Value::Column(column.name.clone()), of })
 }
 
 /// The type of a column with a code list.

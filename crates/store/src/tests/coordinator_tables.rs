@@ -107,6 +107,23 @@ fn a_failure_keeps_what_the_caller_was_told_and_its_entry_together() {
 }
 
 #[test]
+fn a_second_attempt_is_logged_after_names_and_only_then() {
+    let store = Place::new().open::<Coordinator>();
+    insert(&store, 1);
+    store.log_names(&query(1), b"names", 2).unwrap_err();
+    store.log_attempt(&query(1), b"attempt 1", &[], 3).unwrap();
+    store.log_attempt(&query(1), b"attempt 2", &[], 3).unwrap_err();
+    assert_eq!(store.log_names(&query(1), b"names", 4).unwrap(), 1);
+    assert_eq!(state(&store, 1), QueryState::Offered);
+    store.log_names(&query(1), b"names", 4).unwrap_err();
+    // Without the numbers there is no answer.
+    store.finish_with_release(&release(1, b"table"), b"entry", 5).unwrap_err();
+    assert_eq!(store.log_attempt(&query(1), b"attempt 2", &[], 5).unwrap(), 2);
+    store.finish_with_release(&release(1, b"table"), b"entry", 6).unwrap();
+    assert_eq!((store.size().unwrap(), state(&store, 1)), (4, QueryState::Released));
+}
+
+#[test]
 fn a_query_takes_no_step_twice_and_none_out_of_order() {
     let store = Place::new().open::<Coordinator>();
     let refused = |result: Result<(), StoreError>, from| {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use commun_domain::attempt::MAX_ATTEMPTS;
 use commun_domain::bundle::Roster;
-use commun_domain::log::{AttemptEntry, FailureEntry, HolderRecord, RefundEntry, ReleaseEntry};
+use commun_domain::log::{AttemptEntry, FailureEntry, HolderRecord, NamesEntry, RefundEntry, ReleaseEntry};
 use commun_domain::permit::Permit;
 use commun_domain::query::Query;
 use commun_domain::{Hash32, QueryId};
@@ -43,6 +43,7 @@ pub(super) struct History {
     pub(super) attempts: BTreeMap<(QueryId, u8), AttemptState>,
     pub(super) outcomes: BTreeMap<QueryId, Outcome>,
     pub(super) refunds: BTreeMap<(QueryId, u8, u32), RefundEntry>,
+    pub(super) names: BTreeMap<QueryId, NamesEntry>,
 }
 
 impl History {
@@ -125,6 +126,22 @@ impl History {
             return Err(TrustError::Contradiction("the refund is of a holder whose answer was released"));
         }
         self.refunds.insert(key, entry.clone());
+        Ok(())
+    }
+
+    pub(super) fn names(&mut self, entry: &NamesEntry) -> Result<(), TrustError> {
+        self.still_open(entry.query)?;
+        if self.names.contains_key(&entry.query) {
+            return Err(TrustError::Known("names"));
+        }
+        let attempt = self.attempts.get(&(entry.query, entry.attempt)).ok_or(TrustError::Unknown("names' attempt"))?;
+        if entry.attempt != self.last_attempt(entry.query) || entry.price != attempt.entry.price {
+            return Err(TrustError::Contradiction("the names are of another attempt or price than the query's last one"));
+        }
+        if !entry.participants.iter().copied().eq(attempt.entry.records.iter().map(|record| record.index)) {
+            return Err(TrustError::Contradiction("the names must be of every holder that accepted the attempt"));
+        }
+        self.names.insert(entry.query, entry.clone());
         Ok(())
     }
 

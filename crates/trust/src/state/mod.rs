@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use commun_domain::bundle::{Roster, TrustBundle};
 use commun_domain::contract::DataContract;
-use commun_domain::log::{LogEntry, RefundEntry};
+use commun_domain::log::{LogEntry, NamesEntry, RefundEntry};
 use commun_domain::permit::Permit;
 use commun_domain::{Hash32, QueryId};
 
@@ -109,6 +109,7 @@ impl TrustState {
                 self.history.refund(entry, roster)?;
             }
             LogEntry::Release(entry) => self.history.release(entry)?,
+            LogEntry::Names(entry) => self.history.names(entry)?,
         }
         Ok(())
     }
@@ -210,6 +211,11 @@ impl TrustState {
     /// How a query ended; `None` while it has not, or is unknown.
     pub fn outcome(&self, query: &QueryId) -> Option<&Outcome> {
         self.history.outcomes.get(query)
+    }
+
+    /// The logged names of a question with an open group key.
+    pub fn names(&self, query: &QueryId) -> Option<&NamesEntry> {
+        self.history.names.get(query)
     }
 
     /// The logged refund of one holder in one attempt.

@@ -3,7 +3,7 @@
 //! All keys are fixed and known to everyone: never use this outside tests.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use commun_domain::attempt::{Accept, Manifest, OutputNoise};
+use commun_domain::attempt::{Accept, Manifest, ManifestKind, OutputNoise};
 use commun_domain::bundle::{OfficerKey, Roster, RosterHolder, TrustBundle, WitnessKey};
 use commun_domain::contract::DataContract;
 use commun_domain::contract_toml::parse_contract;
@@ -256,6 +256,7 @@ impl Run {
         let manifest = Manifest {
             query: admitted.id,
             attempt: 1,
+            kind: ManifestKind::Numbers { names: None },
             plan: admitted.plan_hash,
             cells: 9,
             noise: admitted.noise.clone(),

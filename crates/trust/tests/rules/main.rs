@@ -7,5 +7,6 @@ mod common;
 mod admit;
 mod history;
 mod manifest;
+mod names;
 mod sign;
 mod state;

@@ -41,6 +41,7 @@ impl Scope<'_> {
         let expr = bare(expr);
         let typed = match self.column(expr)? {
             Some(Meaning::Typed(typed)) => typed,
+            Some(Meaning::Open(open)) => return Err(open.refused(at)),
             Some(Meaning::Unit) => {
                 let unit = &self.contract.unit_column;
                 return Err(not_private(

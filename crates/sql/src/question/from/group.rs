@@ -79,6 +79,7 @@ impl<'a> From<'_, 'a> {
                     partition = true;
                     continue;
                 }
+                Some(Meaning::Open(open)) => return Err(open.refused_of_persons(place_of(expr).or(at))),
                 Some(Meaning::Typed(typed)) => typed,
                 None => inner.label(expr, 1)?,
             };
@@ -155,7 +156,8 @@ fn visible(inner: &Scope<'_>, key: impl Fn(&Typed) -> Option<Typed>) -> Vec<Sour
     let column = |(name, meaning): &(String, Meaning)| {
         let meaning = match meaning {
             Meaning::Typed(typed) => Meaning::Typed(key(typed)?),
-            other => other.clone(),
+            Meaning::Open(_) => return None,
+            Meaning::Unit | Meaning::Partition => meaning.clone(),
         };
         Some((name.clone(), meaning))
     };

@@ -97,7 +97,7 @@ impl<'a> From<'_, 'a> {
         if outer {
             // A right row may be missing: its unit and partition are those of the left row, or nothing.
             for source in &mut both.sources[left_alone..] {
-                source.columns.retain(|(_, meaning)| matches!(meaning, Meaning::Typed(_)));
+                source.columns.retain(|(_, meaning)| matches!(meaning, Meaning::Typed(_) | Meaning::Open(_)));
             }
         }
         let condition = match rest.len() {

@@ -133,6 +133,9 @@ impl<'q, 'a> From<'q, 'a> {
             let meanings: Vec<&Meaning> = read.iter().map(|branch| &branch.columns[index].1).collect();
             let of = |meaning: &Meaning| if let Meaning::Typed(typed) = meaning { Some(typed.clone()) } else { None };
             let typed: Vec<Typed> = meanings.iter().filter_map(|meaning| of(meaning)).collect();
+            if let Some(open) = meanings.iter().find_map(|meaning| if let Meaning::Open(open) = meaning { Some(open) } else { None }) {
+                return Err(open.refused_of_persons(at));
+            }
             let same = |meaning: fn(&Meaning) -> bool| meanings.iter().all(|found| meaning(found));
             let meaning = if same(|meaning| matches!(meaning, Meaning::Unit)) {
                 Meaning::Unit

@@ -123,6 +123,7 @@ impl Scope<'_> {
             match self.column(key)? {
                 Some(Meaning::Unit) => unit = true,
                 Some(Meaning::Partition) => partition = true,
+                Some(Meaning::Open(open)) => return Err(open.refused_of_persons(place_of(key).or(at))),
                 Some(Meaning::Typed(typed)) => keys.push(closing.value(&typed.value)),
                 None => keys.push(closing.value(&self.typed(key, 1)?.value)),
             }

@@ -4,6 +4,7 @@
 mod aggregates;
 mod clauses;
 mod expressions;
+mod open;
 mod persons;
 mod sources;
 
