@@ -55,7 +55,7 @@ pub(crate) fn people(plan: &PrivatePlan, query: &QueryId, rows: &[Row]) -> Peopl
         }
         let mut counts = BTreeMap::new();
         for (person, names) in persons {
-            let own = key.of_person(period.0, person);
+            let own = key.of_person(period.0, &person.to_string());
             let mut names: Vec<(u64, String)> = names.into_iter().map(|name| (own.of_name(key.of_text(&name)), name)).collect();
             names.sort();
             people.cut |= names.len() > most;
