@@ -81,15 +81,30 @@ pub struct QuestionArgs {
     pub fresh: bool,
 }
 
+/// How the numbers of an answer are shown. Nothing of it is part of the question, so a stored answer may be shown in each way, free.
+#[derive(Clone, Copy, Debug, Default, ClapArgs)]
+#[group(multiple = false)]
+pub struct ShownArgs {
+    /// Leave out the columns with margins of error
+    #[arg(long)]
+    pub no_intervals: bool,
+    /// Widen the margins so that all of them hold at once in 95 % of all cases, not each for itself
+    #[arg(long)]
+    pub simultaneous: bool,
+    /// Show counts, and sums that cannot be below 0, as whole numbers that are nowhere below 0 and add up, without margins
+    #[arg(long)]
+    pub consistent: bool,
+}
+
 /// A question that is asked.
 #[derive(Debug, ClapArgs)]
 pub struct QueryArgs {
     /// What is asked
     #[command(flatten)]
     pub question: QuestionArgs,
-    /// Leave out the columns with margins of error
-    #[arg(long)]
-    pub no_intervals: bool,
+    /// How its numbers are shown
+    #[command(flatten)]
+    pub shown: ShownArgs,
     /// Also write who answered, price and margins as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -134,6 +149,9 @@ pub struct TryArgs {
     /// How many values a row of the answer has, for the margins of averages that EXPLAIN shows: you assume it, nobody looks
     #[arg(long, value_name = "N")]
     pub values_per_row: Option<u64>,
+    /// How its numbers are shown
+    #[command(flatten)]
+    pub shown: ShownArgs,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,

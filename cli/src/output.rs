@@ -7,15 +7,64 @@ use commun_domain::Delta;
 use commun_domain::plan::{AnswerValue, Estimate};
 use commun_domain::release::ResultRelease;
 use commun_privacy::accountant::epsilon_for_rho;
-use commun_privacy::answer::{AnswerTable, margin};
+use commun_privacy::answer::{AnswerTable, Intervals, consistent_table, margin, table};
 use commun_privacy::ledger::Loss;
 use commun_privacy::price::{names_at_price, statement};
 
-use crate::args::Format;
+use crate::args::{Format, ShownArgs};
 use crate::error::CliError;
 
 /// Most rows that the table for people shows; CSV shows all.
 pub const MAX_TABLE_ROWS: usize = 200;
+
+/// How the numbers of an answer are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// As they were released, which is what sums and averages are made of.
+    Raw(Intervals),
+    /// Counts as whole numbers that add up.
+    Consistent,
+}
+
+impl Shown {
+    /// What the flags say or, without one, the setting before the question.
+    pub fn of(args: ShownArgs, set: Option<Intervals>) -> Self {
+        let ShownArgs { no_intervals, simultaneous, consistent } = args;
+        match (no_intervals, simultaneous, consistent) {
+            (_, _, true) => Self::Consistent,
+            (_, true, _) => Self::Raw(Intervals::All),
+            (true, ..) => Self::Raw(Intervals::None),
+            _ => Self::Raw(set.unwrap_or_default()),
+        }
+    }
+
+    /// Whether there are columns with margins of error.
+    pub fn has_margins(self) -> bool {
+        matches!(self, Self::Raw(Intervals::Each | Intervals::All))
+    }
+
+    /// The table of a release.
+    ///
+    /// # Errors
+    /// A release that does not fit its own plan.
+    pub fn table(self, release: &ResultRelease) -> Result<AnswerTable, CliError> {
+        let shown = match self {
+            Self::Raw(intervals) => table(release, intervals),
+            Self::Consistent => consistent_table(release).map(|table| table.texts()),
+        };
+        shown.map_err(|e| CliError::Document(e.to_string()))
+    }
+
+    fn note(self) -> Option<&'static str> {
+        match self {
+            Self::Raw(Intervals::All) => Some("all margins hold at once in 95 % of all cases; variances and quantiles have none"),
+            Self::Consistent => Some(
+                "counts are made consistent: small cells are too high on average and large ones too low, so sum and average the released numbers instead",
+            ),
+            Self::Raw(Intervals::Each | Intervals::None) => None,
+        }
+    }
+}
 
 /// Writes an answer.
 pub fn write_answer(out: &mut impl Write, table: &AnswerTable, keys: usize, format: Format) -> Result<(), CliError> {
@@ -59,7 +108,7 @@ pub fn plain_table() -> Table {
 }
 
 /// What a statistician must know beside the numbers: who took part, what it cost, what is counted, what the margins are.
-pub fn notes(release: &ResultRelease, stored: bool) -> Vec<String> {
+pub fn notes(release: &ResultRelease, stored: bool, shown: Shown) -> Vec<String> {
     let survivors = u32::try_from(release.participants.len()).unwrap_or(u32::MAX);
     let epsilon = epsilon_for_rho(release.rho, release.delta_conv);
     let mut notes =
@@ -69,6 +118,7 @@ pub fn notes(release: &ResultRelease, stored: bool) -> Vec<String> {
     } else {
         format!("charged to each holder and period: rho {} (epsilon {epsilon:.4} at delta {})", release.rho, release.delta_conv)
     });
+    notes.extend(shown.note().map(str::to_owned));
     if release.unmasked {
         notes.push(format!(
             "unmasked: each holder added its own full noise, so margins are {:.2} times those of one trusted centre",

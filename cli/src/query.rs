@@ -8,7 +8,6 @@ use commun_domain::clock::{Clock, SystemClock};
 use commun_domain::query::{PriceRequest, Query, QuerySettings, SnapshotRule};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Delta, Hash32, Rho};
-use commun_privacy::answer;
 use commun_sql::strip_explain;
 use commun_trust::sign;
 use commun_trust::state::TrustState;
@@ -19,7 +18,7 @@ use crate::asked::{Limit, asked, rho_of};
 use crate::client::Client;
 use crate::error::{CliError, read, write};
 use crate::explain::explain_text;
-use crate::output::{notes, plain_table, report, write_answer};
+use crate::output::{Shown, notes, plain_table, report, write_answer};
 use crate::profile::Profile;
 use crate::settings;
 
@@ -43,7 +42,8 @@ pub async fn query(config: Option<&Path>, args: &QueryArgs) -> Result<(), CliErr
     let client = Client::connect(&profile).await?;
     let (state, ignored) = client.catalog().await?;
     warn(&ignored);
-    let question = sign_question(&profile, &state, &args.question, !args.no_intervals, &text)?;
+    let shown = Shown::of(args.shown, settings::split(&text)?.0.intervals);
+    let question = sign_question(&profile, &state, &args.question, shown.has_margins(), &text)?;
     let admitted = Client::admit(&state, &question)?;
     let bar = spinner();
     let answer = client.ask(&question, &admitted, |step| {
@@ -59,7 +59,7 @@ pub async fn query(config: Option<&Path>, args: &QueryArgs) -> Result<(), CliErr
     let answer = answer.await;
     bar.finish_and_clear();
     let answer = answer?;
-    let table = answer::table(&answer.release, admitted.query.settings.intervals).map_err(|e| CliError::Document(e.to_string()))?;
+    let table = shown.table(&answer.release)?;
     let keys = answer.release.plan.keys.len();
     let mut out = std::io::stdout().lock();
     write_answer(&mut out, &table, keys, args.format)?;
@@ -67,7 +67,7 @@ pub async fn query(config: Option<&Path>, args: &QueryArgs) -> Result<(), CliErr
     if let Some(path) = &args.report {
         write(path, &format!("{:#}\n", report(&answer.release, answer.stored)))?;
     }
-    for note in notes(&answer.release, answer.stored) {
+    for note in notes(&answer.release, answer.stored, shown) {
         eprintln!("{note}");
     }
     Ok(())
@@ -161,7 +161,7 @@ pub(crate) fn sign_question(
     let unpriced = QuerySettings {
         price: PriceRequest::Rho(Rho::ZERO),
         max_groups_per_person: args.max_groups_per_person.or(set.max_groups_per_person).unwrap_or(1),
-        intervals: intervals && set.intervals.unwrap_or(true),
+        intervals,
     };
     let accepted = args.max_rho.as_deref().map(Rho::parse).transpose().map_err(usage)?;
     let permit = state.permit(&permit_hash);

@@ -1,5 +1,7 @@
 //! `SET commun.x = y;` before a question: the session settings of the wire interfaces, read by the command line too.
 
+use commun_privacy::answer::Intervals;
+
 use crate::error::CliError;
 
 /// Settings written before the question; a flag of the same meaning goes first.
@@ -16,7 +18,7 @@ pub struct Settings {
     /// `commun.max_groups_per_person`
     pub max_groups_per_person: Option<u32>,
     /// `commun.intervals`
-    pub intervals: Option<bool>,
+    pub intervals: Option<Intervals>,
 }
 
 /// Splits leading `SET` statements from the question.
@@ -44,9 +46,10 @@ pub fn split(text: &str) -> Result<(Settings, &str), CliError> {
             }
             "commun.intervals" => {
                 settings.intervals = Some(match value.to_ascii_lowercase().as_str() {
-                    "on" | "true" | "1" => true,
-                    "off" | "false" | "0" => false,
-                    _ => return Err(CliError::Usage(format!("commun.intervals: \"{value}\" is neither on nor off"))),
+                    "on" | "true" | "1" => Intervals::Each,
+                    "simultaneous" => Intervals::All,
+                    "off" | "false" | "0" => Intervals::None,
+                    _ => return Err(CliError::Usage(format!("commun.intervals: \"{value}\" is none of on, off and simultaneous"))),
                 });
             }
             other => {
@@ -76,7 +79,9 @@ mod tests {
     fn leading_settings_are_taken_and_the_question_is_left_as_it_is() {
         let (settings, sql) = split("SET commun.epsilon = 0.5;\nset commun.intervals = off;  SELECT 1").expect("settings");
         assert_eq!(settings.epsilon.as_deref(), Some("0.5"));
-        assert_eq!(settings.intervals, Some(false));
+        assert_eq!(settings.intervals, Some(Intervals::None));
+        let (settings, _) = split("SET commun.intervals = Simultaneous; SELECT 1").expect("settings");
+        assert_eq!(settings.intervals, Some(Intervals::All));
         assert_eq!(sql, "SELECT 1");
         assert_eq!(split("SELECT 'SET x'").expect("no settings").1, "SELECT 'SET x'");
     }

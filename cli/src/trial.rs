@@ -25,7 +25,7 @@ use crate::asked::{Limit, asked, rho_of};
 use crate::documents;
 use crate::error::{CliError, read};
 use crate::explain::Explained;
-use crate::output::{notes, write_answer};
+use crate::output::{Shown, notes, write_answer};
 use crate::settings;
 
 mod dummy;
@@ -40,10 +40,11 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     let text = args.sql.as_deref().map_or_else(|| args.file.as_deref().map_or_else(stdin, read), |sql| Ok(sql.to_owned()))?;
     let (set, sql) = settings::split(&text)?;
     let (explained, sql) = strip_explain(sql);
+    let shown = Shown::of(args.shown, set.intervals);
     let unpriced = QuerySettings {
         price: PriceRequest::Rho(Rho::ZERO),
         max_groups_per_person: args.max_groups_per_person.or(set.max_groups_per_person).unwrap_or(1),
-        intervals: set.intervals.unwrap_or(true),
+        intervals: shown.has_margins(),
     };
     let asked = asked([args.epsilon.as_ref(), args.rho.as_ref(), args.margin.as_ref()], &set, Some(DEFAULT_EPSILON))?;
     let limits = [Limit { of: "the data contract's whole budget", rho: contract.rho_cap }];
@@ -73,12 +74,12 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     let release = |run: u64| -> Result<ResultRelease, CliError> { released(&contract, &plan, rho, &cells, run) };
 
     let first = release(0)?;
-    let table = answer::table(&first, settings.intervals).map_err(|e| CliError::Document(e.to_string()))?;
+    let table = shown.table(&first)?;
     let mut out = std::io::stdout().lock();
     write_answer(&mut out, &table, plan.keys.len(), args.format)?;
     out.flush().map_err(CliError::Output)?;
     eprintln!("{mark}");
-    for note in notes(&first, false).into_iter().filter(|note| !note.starts_with("query ")) {
+    for note in notes(&first, false, shown).into_iter().filter(|note| !note.starts_with("query ")) {
         eprintln!("{}", note.replace("charged to", "would be charged to"));
     }
     if let (Some(runs), Some(path)) = (args.repeat, &args.out) {

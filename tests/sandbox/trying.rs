@@ -59,6 +59,34 @@ fn own_rows_are_counted_with_noise_that_differs_from_answer_to_answer() {
 }
 
 #[test]
+fn numbers_are_shown_as_they_are_asked_for() {
+    let sql = "SELECT mode, COUNT(*) AS n FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY ROLLUP(mode)";
+    let ask = |text: &str, flags: &[&str]| {
+        let contract = contract();
+        let tried = run("commun", [&["try", "--contract", &contract, "--persons", "50", "--format", "csv"], flags, &[text]].concat());
+        tried.says(0, &["DUMMY"]);
+        tried
+    };
+    let table = |out: &str| -> Vec<Vec<String>> {
+        let mut reader = csv::Reader::from_reader(out.as_bytes());
+        reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+    };
+    let margin = |out: &str| table(out)[0][2].parse::<f64>().unwrap();
+    let (each, all) = (ask(sql, &[]), ask(sql, &["--simultaneous"]));
+    // Four codes and their total: 2.576 deviations instead of 1.96.
+    assert!((margin(&all.out) / margin(&each.out) - 2.5758 / 1.96).abs() < 0.01, "{}\n{}", each.out, all.out);
+    all.says(0, &["hold at once"]);
+    let set = ask(&format!("SET commun.intervals = simultaneous; {sql}"), &[]);
+    assert!((margin(&set.out) - margin(&all.out)).abs() < 1e-9);
+    let consistent = ask(sql, &["--consistent"]);
+    consistent.says(0, &["consistent"]);
+    let counts: Vec<(String, u64)> = table(&consistent.out).into_iter().map(|row| (row[0].clone(), row[1].parse().unwrap())).collect();
+    let total: u64 = counts.iter().filter(|(mode, _)| mode.is_empty()).map(|(_, n)| n).sum();
+    assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), 2 * total, "{}", consistent.out);
+    run("commun", ["try", "--contract", &contract(), "--consistent", "--simultaneous", sql]).says(64, &["cannot be used with"]);
+}
+
+#[test]
 fn what_a_federation_would_refuse_is_refused_here_too() {
     let refused = run("commun", ["try", "--contract", &contract(), "SELECT MAX(km) FROM mobility.commute WHERE ref_month = '2011-01'"]);
     refused.refuses(2, "NOT_PRIVATE", &["quantile"]);

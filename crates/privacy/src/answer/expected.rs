@@ -10,7 +10,7 @@ use super::linear::Linear;
 use super::margin::{Rule, cell_variances, exact_margin};
 use super::moments::Span;
 use super::{AnswerError, estimate_of};
-use crate::intervals::margin_of_variance;
+use crate::intervals::{Z_95, margin_of_variance};
 
 /// 95 % margins of the columns that are estimates, in order, for `noise` by each of `agents` agents, in a row of the grouping set that adds up
 /// the fewest cells (a row of `N` times as many cells has margins of sums `sqrt(N)` times as large).
@@ -49,7 +49,7 @@ pub fn expected_rank_margins(plan: &PrivatePlan, noise: &[OutputNoise], agents: 
         let place = usize::from(*histogram);
         let Aggregate::Histogram { bins_log2, .. } = plan.outputs.get(place)?.aggregate else { return None };
         let nodes = f64::from(bins_log2) + 2.0;
-        Some(margin_of_variance(nodes / 4.0 * variances.get(place)?))
+        Some(margin_of_variance(nodes / 4.0 * variances.get(place)?, Z_95))
     };
     let columns = plan.columns.iter().filter_map(|column| Some((column.name.clone(), rank_margin(estimate_of(column)?)?)));
     Ok(columns.collect())
@@ -80,14 +80,14 @@ fn row_variances(plan: &PrivatePlan, noise: &[OutputNoise], agents: u32, row: Ro
 
 fn known(rule: &Rule<'_>, estimate: &Estimate, plan: &PrivatePlan, variances: &[f64], values: Option<u64>) -> Option<f64> {
     let margin = match (rule, estimate) {
-        (Rule::Linear(_), _) => exact_margin(rule, &[], variances),
+        (Rule::Linear(_), _) => exact_margin(rule, &[], variances, Z_95),
         (Rule::Ratio(..), Estimate::Mean { count, centred }) => {
             // Farthest from the midpoint the count's noise moves a mean most.
             let values = values? as f64;
             let mut numbers = vec![0.0; plan.outputs.len()];
             *numbers.get_mut(usize::from(*count))? = values;
             *numbers.get_mut(usize::from(*centred))? = values * Span::of(measured(plan, *centred)?).range / 2.0;
-            exact_margin(&Rule::Ratio(Linear::output(*centred), Linear::output(*count)), &numbers, variances)
+            exact_margin(&Rule::Ratio(Linear::output(*centred), Linear::output(*count)), &numbers, variances, Z_95)
         }
         (Rule::Rounded(rule, half), Estimate::Round(part, _)) => known(rule, part, plan, variances, values).map(|margin| margin + half),
         _ => None,

@@ -14,7 +14,7 @@ use super::quantile::fit;
 use super::resample::Resampler;
 use super::sums::native_unit;
 use super::typed::power;
-use crate::intervals::{fieller_95, margin_of_variance};
+use crate::intervals::{Z_95, fieller, margin_of_variance, z_of_all};
 
 /// Draws of the bootstrap of one row, fewest and most. With 400 the 95 % point of the distances is a 94 to 96 % point in two cases of three.
 const DRAWS: std::ops::RangeInclusive<u64> = 100..=400;
@@ -71,13 +71,13 @@ pub(super) fn cell_variances(plan: &PrivatePlan, noise: &[OutputNoise], agents: 
     plan.outputs.iter().zip(noise).map(variance).collect()
 }
 
-/// The margin of a sum of outputs or of a quotient; `None` for all others.
-pub(super) fn exact_margin(rule: &Rule<'_>, shown: &[f64], variances: &[f64]) -> Option<f64> {
+/// The margin of a sum of outputs or of a quotient, at `z` standard deviations; `None` for all others.
+pub(super) fn exact_margin(rule: &Rule<'_>, shown: &[f64], variances: &[f64], z: f64) -> Option<f64> {
     match rule {
-        Rule::Linear(linear) => Some(margin_of_variance(linear.covariance(linear, variances))),
+        Rule::Linear(linear) => Some(margin_of_variance(linear.covariance(linear, variances), z)),
         Rule::Ratio(above, below) => {
             let own = |linear: &Linear| linear.covariance(linear, variances);
-            fieller_95(above.value(shown), below.value(shown), (own(above), own(below)), above.covariance(below, variances))
+            fieller(above.value(shown), below.value(shown), (own(above), own(below)), above.covariance(below, variances), z)
         }
         Rule::First(_) | Rule::Rounded(..) | Rule::Resample(_) => None,
     }
@@ -93,6 +93,8 @@ pub(super) struct Margins<'a> {
     redrawn: Vec<bool>,
     seed: Hash32,
     draws: u64,
+    /// Standard deviations on each side.
+    z: f64,
 }
 
 impl<'a> Margins<'a> {
@@ -126,7 +128,16 @@ impl<'a> Margins<'a> {
         let numbers = u64::try_from(rows).unwrap_or(u64::MAX).saturating_mul(widths + steps).max(1);
         let draws = (MANY_NUMBERS / numbers).clamp(*DRAWS.start(), *DRAWS.end());
         let seed = if resampled.is_empty() { Hash32::default() } else { seed() };
-        Self { plan, rules, cell_variances, redrawn, seed, draws }
+        Self { plan, rules, cell_variances, redrawn, seed, draws, z: Z_95 }
+    }
+
+    /// The same, wide enough that the margins of all estimates in so many rows hold at once in 95 % of all cases. What needs the bootstrap has none:
+    /// it would need more draws than there are.
+    pub(super) fn all_at_once(mut self, rows: usize) -> Self {
+        let estimates = u64::try_from(self.rules.len()).unwrap_or(u64::MAX);
+        self.z = z_of_all(estimates.saturating_mul(u64::try_from(rows).unwrap_or(u64::MAX)));
+        self.draws = 0;
+        self
     }
 
     /// Margins of a row that adds up `cells` cells of the grid; `number` tells rows apart. `None`: no interval has an end.
@@ -147,12 +158,15 @@ impl<'a> Margins<'a> {
 
     fn find(&self, rule: &Rule<'a>, rounding: f64, row: Row<'_>, variances: &[f64], samples: &mut Vec<Sample<'a>>) -> Found {
         match rule {
-            Rule::Linear(_) | Rule::Ratio(..) => Found::Margin(exact_margin(rule, row.shown, variances).map(|margin| margin + rounding)),
+            Rule::Linear(_) | Rule::Ratio(..) => {
+                Found::Margin(exact_margin(rule, row.shown, variances, self.z).map(|margin| margin + rounding))
+            }
             Rule::Rounded(rule, half) => self.find(rule, rounding + half, row, variances, samples),
             Rule::First(parts) => match parts.iter().find(|(part, _)| value(part, self.plan, row).is_some()) {
                 Some((_, rule)) => self.find(rule, rounding, row, variances, samples),
                 None => Found::Margin(None),
             },
+            Rule::Resample(_) if self.draws == 0 => Found::Margin(None),
             Rule::Resample(estimate) => match value(estimate, self.plan, row) {
                 Some(centre) => {
                     samples.push(Sample { estimate, centre, distances: Vec::new() });

@@ -50,23 +50,46 @@ pub enum AnswerError {
     TooLarge,
 }
 
-/// The table of a result release as texts. `margins` adds `x_moe` after each estimate `x`.
-pub fn table(release: &ResultRelease, margins: bool) -> Result<AnswerTable, AnswerError> {
+/// Which margins of error an answer has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Intervals {
+    /// None.
+    None,
+    /// Each interval holds the truth in 95 % of all cases, for itself.
+    #[default]
+    Each,
+    /// All intervals of the answer hold at once in 95 % of all cases (Bonferroni over all rows before HAVING and LIMIT, and all estimates). What a
+    /// bootstrap would be needed for, variances and quantiles, has none.
+    All,
+}
+
+impl From<bool> for Intervals {
+    fn from(each: bool) -> Self {
+        if each { Self::Each } else { Self::None }
+    }
+}
+
+/// The table of a result release as texts. With margins, `x_moe` stands after each estimate `x`.
+pub fn table(release: &ResultRelease, margins: impl Into<Intervals>) -> Result<AnswerTable, AnswerError> {
     typed_table(release, margins).map(|table| table.texts())
 }
 
-/// The table of a result release. `margins` adds `x_moe` after each estimate `x`.
-pub fn typed_table(release: &ResultRelease, margins: bool) -> Result<Table, AnswerError> {
+/// The table of a result release. With margins, `x_moe` stands after each estimate `x`.
+pub fn typed_table(release: &ResultRelease, margins: impl Into<Intervals>) -> Result<Table, AnswerError> {
+    let intervals = margins.into();
     let layout = Layout::of(&release.plan)?;
     let numbers = sums::numbers(release, &layout)?;
     let shown = Sums::of(&layout, &numbers);
     let survivors = survivors(release)?;
     let reading = Reading { plan: &release.plan, layout: &layout, shown: &shown, raw: &shown };
     let kept = reading.kept_rows();
-    let margins = margins.then(|| {
+    let margins = (intervals != Intervals::None).then(|| {
         let estimates = release.plan.columns.iter().filter_map(estimate_of);
         let variances = margin::cell_variances(&release.plan, &release.noise, survivors);
-        Margins::new(&release.plan, estimates, variances, kept.len(), || release.hash())
+        let each = Margins::new(&release.plan, estimates, variances, kept.len(), || release.hash());
+        // HAVING and LIMIT have looked at the noise: every row could have been shown.
+        let rows = layout.sets.iter().map(|set| set.rows).sum();
+        if intervals == Intervals::All { each.all_at_once(rows) } else { each }
     });
     Ok(reading.table(&kept, margins.as_ref()))
 }
@@ -74,7 +97,7 @@ pub fn typed_table(release: &ResultRelease, margins: bool) -> Result<Table, Answ
 /// The 95 % margin of one cell of an output of a release, in the units that people read; `None` where there is no such output.
 pub fn margin(release: &ResultRelease, output: usize, survivors: u32) -> Option<f64> {
     let variances = margin::cell_variances(&release.plan, &release.noise, survivors);
-    variances.get(output).copied().map(crate::intervals::margin_of_variance)
+    variances.get(output).map(|variance| crate::intervals::margin_of_variance(*variance, crate::intervals::Z_95))
 }
 
 /// Holders whose noise is in the sums.

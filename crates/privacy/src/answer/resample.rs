@@ -7,7 +7,7 @@
 
 use commun_domain::Hash32;
 
-use crate::accountant::ln;
+use crate::intervals::normal_quantile;
 
 /// xoshiro256** (Blackman and Vigna 2021), one stream for each row of an answer.
 #[derive(Clone, Debug)]
@@ -52,50 +52,10 @@ fn mixed(word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// The normal quantile to about seven digits: Wichura 1988, algorithm AS 241, PPND7.
-fn normal_quantile(p: f64) -> f64 {
-    let q = p - 0.5;
-    if q.abs() <= 0.425 {
-        let r = 0.180_625 - q * q;
-        let above = ((59.109_374_720 * r + 159.291_132_02) * r + 50.434_271_938) * r + 3.387_132_717_9;
-        let below = ((67.187_563_600 * r + 78.757_757_664) * r + 17.895_169_469) * r + 1.0;
-        return q * above / below;
-    }
-    let r = (-ln(if q < 0.0 { p } else { 1.0 - p })).sqrt();
-    let tail = if r <= 5.0 {
-        let r = r - 1.6;
-        let above = ((0.170_238_211_03 * r + 1.306_728_481_6) * r + 2.756_815_390_0) * r + 1.423_437_277_7;
-        above / ((0.120_211_329_75 * r + 0.737_001_642_50) * r + 1.0)
-    } else {
-        let r = r - 5.0;
-        let above = ((0.017_337_203_997 * r + 0.428_682_943_37) * r + 3.081_226_386_0) * r + 6.657_905_115_0;
-        above / ((0.012_258_202_635 * r + 0.241_978_942_25) * r + 1.0)
-    };
-    if q < 0.0 { -tail } else { tail }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use commun_domain::encoding::sha256;
-
-    #[test]
-    fn normal_quantiles_are_those_of_the_tables() {
-        // Of R's qnorm.
-        for (p, quantile) in [
-            (0.5, 0.0),
-            (0.6, 0.253_347_103_1),
-            (0.9, 1.281_551_565_5),
-            (0.975, 1.959_963_984_5),
-            (0.999, 3.090_232_306_2),
-            (1e-5, -4.264_890_793_9),
-            (1e-12, -7.034_483_825_5),
-            (1e-15, -7.941_345_326_0),
-        ] {
-            let found = normal_quantile(p);
-            assert!((found - quantile).abs() < 2e-6, "{p}: {found}");
-        }
-    }
 
     #[test]
     fn one_release_and_row_give_one_stream_and_others_give_others() {

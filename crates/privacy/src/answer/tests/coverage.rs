@@ -94,6 +94,38 @@ fn margins_of_rows_that_add_up_many_cells_cover() {
 }
 
 #[test]
+fn simultaneous_margins_cover_all_cells_at_once() {
+    let labels: Vec<String> = (0..20).map(|group| group.to_string()).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let half = divide(Estimate::Output(0), constant(2));
+    // LIMIT picks rows by their noise, so the margins are for all of them.
+    let plan = PrivatePlan {
+        keys: vec![key("group", &labels, KeyKind::Number)],
+        columns: vec![key_column("group", 0), column("n", Estimate::Output(0)), column("half", half)],
+        limit: Some(15),
+        ..plan_of(vec![rows(1)])
+    };
+    let gaussian = DiscreteGaussian::new(265).unwrap();
+    let mut rng = ChaCha20Rng::from_seed([9; 32]);
+    let held = |intervals: Intervals, rng: &mut ChaCha20Rng| {
+        let cells = (0..20).map(|_| 1000 + gaussian.sample(rng).unwrap()).collect();
+        let table = table(&release(plan.clone(), vec![noise(265, 0)], vec![cells]), intervals).unwrap();
+        let number = |text: &str| text.parse::<f64>().unwrap();
+        let holds =
+            |row: &Vec<String>| (number(&row[1]) - 1000.0).abs() <= number(&row[2]) && (number(&row[3]) - 500.0).abs() <= number(&row[4]);
+        assert_eq!(table.rows.len(), 15);
+        table.rows.iter().all(holds)
+    };
+    let share = |intervals: Intervals, rng: &mut ChaCha20Rng| (0..2_000).filter(|_| held(intervals, rng)).count() as f64 / 2_000.0;
+    // Half of a count holds whenever the count does, so Bonferroni's 95 % over 40 intervals are more over 15 rows: (1 - 0.05 / 40)^15 = 0.981.
+    let all = share(Intervals::All, &mut rng);
+    assert!((0.968..0.994).contains(&all), "{all}");
+    // 0.95^15 = 0.463.
+    let each = share(Intervals::Each, &mut rng);
+    assert!((0.41..0.52).contains(&each), "{each}");
+}
+
+#[test]
 fn fieller_s_margins_of_means_and_ratios_cover() {
     let (plan, noise, exact) = people();
     let mean = || Estimate::Mean { count: 0, centred: 1 };

@@ -110,7 +110,7 @@ fn a_ratio_too_noisy_to_tell_has_a_value_and_no_margin_and_one_without_a_value_h
     assert_eq!(table.rows[0], ["", "", "", ""]);
     assert_eq!(table.rows[1], ["1", "", "100", ""]);
     // 10 / 200 with deviations .25 and 10.
-    let half = crate::intervals::fieller_95(10.0, 200.0, (0.0625, 100.0), 0.0).unwrap();
+    let half = crate::intervals::fieller(10.0, 200.0, (0.0625, 100.0), 0.0, 1.96).unwrap();
     assert_eq!(table.rows[2][0], "0.05");
     assert!((table.rows[2][1].parse::<f64>().unwrap() - half).abs() < 1e-6);
     // Rounding to a tenth moves it by half a tenth more.
