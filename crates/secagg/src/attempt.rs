@@ -95,6 +95,12 @@ impl Attempt {
         Ok(Self { identity, manifest, members, cohort, outputs, cells, slot_ms })
     }
 
+    /// The same attempt with another cohort, also one against the rule.
+    #[cfg(test)]
+    pub(crate) fn with_cohort(self, cohort: Cohort) -> Self {
+        Self { cohort, ..self }
+    }
+
     /// Query and attempt.
     pub const fn identity(&self) -> Identity {
         self.identity

@@ -3,6 +3,7 @@
 //! The rule is `2T > n + c`: two different sets of survivors would need 2T signatures, and at most (n - c) honest ones and 2c others exist.
 //! Agents check the rule ([`Cohort::new`]); the choice ([`choose`]) is the coordinator's and may be any that satisfies it.
 
+use crate::attempt::count;
 use crate::refused::Refused;
 
 /// Most members of one attempt: above, the complete graph of masks becomes too dear (Bell et al. 2020 make it sparse).
@@ -28,6 +29,20 @@ impl Cohort {
         // n, T and c are at most 2,048 each once T <= n and c < T hold.
         let holds = threshold <= members && colluders >= 1 && colluders < threshold && 2 * threshold > members + colluders;
         if holds { Ok(Self { members, threshold, colluders }) } else { Err(Refused::Threshold) }
+    }
+
+    /// Checks what a member must see honoured in a manifest: one wish of each member, `c >= c_i`, T at least each minimum, and h at least what
+    /// the query asks for. `acceptors`: from the signed acceptances and the roster, not from the coordinator's figures.
+    pub fn honours(self, acceptors: &[Wish], least_honest: u32) -> Result<(), Refused> {
+        let each = |wish: &Wish| wish.colluders <= self.colluders && wish.min_survivors <= self.threshold;
+        let holds = acceptors.len() == count(self.members) && acceptors.iter().all(each) && self.honest() >= least_honest;
+        if holds { Ok(()) } else { Err(Refused::Wish) }
+    }
+
+    /// Without the rule, to show what it prevents.
+    #[cfg(test)]
+    pub(crate) const fn against_the_rule(members: u32, threshold: u32, colluders: u32) -> Self {
+        Self { members, threshold, colluders }
     }
 
     /// n: members.
@@ -150,6 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cohort_that_leaves_a_wish_out_is_refused() {
+        let cohort = Cohort::new(5, 5, 3).unwrap();
+        let wishes = |colluders, min_survivors| {
+            let mut wishes = vec![Wish { colluders: 1, min_survivors: 2 }; 4];
+            wishes.push(Wish { colluders, min_survivors });
+            wishes
+        };
+        assert_eq!(cohort.honours(&wishes(3, 5), 2), Ok(()));
+        assert_eq!(cohort.honours(&wishes(4, 5), 2), Err(Refused::Wish), "c is below an acceptor's");
+        assert_eq!(cohort.honours(&wishes(3, 6), 2), Err(Refused::Wish), "the cohort is below a minimum");
+        assert_eq!(cohort.honours(&wishes(3, 5), 3), Err(Refused::Wish), "h is below the query's");
+        assert_eq!(cohort.honours(&wishes(3, 5)[1..], 2), Err(Refused::Wish), "a member without a wish");
+    }
+
+    #[test]
     fn who_is_not_known_to_be_independent_is_feared() {
         let independent = |name: &&str| *name == "b";
         assert_eq!(colluders_feared(1, ["b"], independent), 1);
@@ -164,8 +194,8 @@ mod tests {
         ) {
             let wishes: Vec<Wish> = wishes.into_iter().map(|(colluders, min_survivors)| Wish { colluders, min_survivors }).collect();
             let n = u32::try_from(wishes.len()).unwrap();
-            let fits = |threshold| Cohort::new(n, threshold, wishes.iter().map(|wish| wish.colluders).max().unwrap().max(1))
-                .ok().filter(|cohort| cohort.honest() >= least_honest && wishes.iter().all(|wish| wish.min_survivors <= threshold));
+            let colluders = wishes.iter().map(|wish| wish.colluders).max().unwrap().max(1);
+            let fits = |threshold| Cohort::new(n, threshold, colluders).ok().filter(|cohort| cohort.honours(&wishes, least_honest).is_ok());
             match choose(&wishes, least_honest) {
                 Ok(Protocol::Aggregated(cohort)) => prop_assert_eq!(fits(cohort.threshold()), Some(cohort)),
                 Ok(Protocol::Unmasked) => prop_assert!(false, "more than one holder"),

@@ -45,6 +45,8 @@ refusals! {
     MemberList = "MEMBER_LIST", "the members are not sorted by index from 1, each index and each valid key once", VERSIONS;
     /// 2T > n + c, c >= 1, h >= 1 or T <= n does not hold.
     Threshold = "THRESHOLD", "T and c do not satisfy 2T > n + c and n >= T > c >= 1", ATTACK;
+    /// T, c or h are below what an acceptor or the query asks for, or n is not the number of acceptors.
+    Wish = "WISH", "T, c or h do not honour what every acceptor and the query ask for", ATTACK;
     /// No cells, too many, or a bound of 0 or above 2^63 - 1.
     Shape = "SHAPE", "the cells or their bounds are not those of an answer", VERSIONS;
     /// This holder is no member.

@@ -216,8 +216,11 @@ impl Coordinator {
     }
 
     /// The round's deadline has passed, or nobody is awaited: goes on to the next round, whose messages [`Self::message_for`] gives. With
-    /// fewer than T members the attempt ends. R5 is closed by [`Self::finish`].
+    /// fewer than T members the attempt ends. R5 is closed by [`Self::finish`]; here it is refused, and nothing changes.
     pub fn close_round(&mut self) -> Result<Round, Refused> {
+        if matches!(self.state, State::Unmask(..)) {
+            return Err(Refused::OutOfOrder);
+        }
         let state = std::mem::replace(&mut self.state, State::Ended(Refused::Fault));
         match self.closed(state) {
             Ok(next) => {

@@ -1,4 +1,5 @@
-//! Sums of products of scalars below 2^512, reduced once instead of at every step: some ten times faster than scalar arithmetic.
+//! Sums of products of scalars below 2^512, reduced once instead of at every step: some eight times faster than scalar
+//! arithmetic for a thousand members.
 //!
 //! Scalars are integers below l < 2^253. Nothing here branches on a value.
 

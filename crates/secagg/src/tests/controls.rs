@@ -1,9 +1,11 @@
 //! Positive controls: builds that lack one rule, in which the checker finds the leak; and the honest end, where it finds the sum alone.
 
 use super::adversary::{PairNames, assert_no_leak, everything, leaks};
-use super::stage::{Passed, Stage};
+use super::fixture::attempt;
+use super::stage::{CELLS, Passed, Stage};
 use crate::Refused;
 use crate::agent::testing::Weakness;
+use crate::cohort::Cohort;
 use crate::wire::{Proof, SurvivorSet};
 
 /// R4 and R5 of all honest members on one set.
@@ -89,6 +91,26 @@ fn p3_control_two_signed_sets_of_survivors_expose_a_member() {
     stage.unmask(2, &proof).unwrap();
     let leaks = leaks(&stage, PairNames::WithIndices);
     assert!(leaks.iter().any(|leak| leak.members == [(3, 1)].into()), "{leaks:?}");
+    assert!(leaks.iter().all(|leak| leak.is_true(&stage)));
+}
+
+#[test]
+fn p3_control_two_sets_can_be_proved_when_2t_is_only_n_plus_c() {
+    let attempt = attempt(&[1, 2, 3, 4, 5], 4, 1, CELLS).with_cohort(Cohort::against_the_rule(5, 3, 1));
+    let mut stage = Stage::of(&attempt, &[5]);
+    let (_, context) = stage.up_to_cells();
+    for (half, set) in [([1, 2], vec![1, 2, 5]), ([3, 4], vec![3, 4, 5])] {
+        let set = SurvivorSet { context, survivors: set };
+        let signatures = stage.consents(&half, &set);
+        let proof = stage.proof(&set, signatures);
+        assert_no_leak(&stage);
+        for index in half {
+            stage.unmask(index, &proof).unwrap();
+        }
+    }
+    // Each half gave shares of b of its own members and of u of the others.
+    let leaks = leaks(&stage, PairNames::WithIndices);
+    assert!((1..=4).all(|member| leaks.iter().any(|leak| leak.members == [(member, 1)].into())), "{leaks:?}");
     assert!(leaks.iter().all(|leak| leak.is_true(&stage)));
 }
 

@@ -264,6 +264,8 @@ fn fewer_than_t_members_end_the_attempt_in_every_round() {
         }
         if last == 4 {
             assert_eq!(table.coordinator.close_round(), Err(Refused::OutOfOrder));
+            assert_eq!(table.coordinator.awaited(), [4], "nothing has changed");
+            assert_eq!(table.coordinator.finish(ONE).err(), Some(Refused::BelowThreshold));
             break;
         }
         assert_eq!(table.coordinator.close_round(), Err(Refused::BelowThreshold));

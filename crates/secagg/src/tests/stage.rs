@@ -38,7 +38,10 @@ impl Stage {
     /// Members 1 to n, of which `puppets` are the adversary's.
     pub(crate) fn new(members: u32, threshold: u32, colluders: u32, puppets: &[u32]) -> Self {
         let indices: Vec<u32> = (1..=members).collect();
-        let attempt = attempt(&indices, threshold, colluders, CELLS);
+        Self::of(&attempt(&indices, threshold, colluders, CELLS), puppets)
+    }
+
+    pub(crate) fn of(attempt: &Attempt, puppets: &[u32]) -> Self {
         let mut stage = Self {
             agents: BTreeMap::new(),
             puppets: BTreeMap::new(),
@@ -46,7 +49,7 @@ impl Stage {
             passed: Vec::new(),
             attempt: attempt.clone(),
         };
-        for index in indices {
+        for index in attempt.indices() {
             if puppets.contains(&index) {
                 stage.puppets.insert(index, Puppet::new(attempt.manifest(), index));
             } else {

@@ -197,6 +197,13 @@ fn p3_two_members_give_the_plain_sum_and_neither_can_drop_out() {
 }
 
 #[test]
+fn both_sides_may_be_handed_to_another_thread() {
+    fn may<T: Send>(_: T) {}
+    may(Agent::accepted(identity(1), 1, key(1)));
+    may(Coordinator::new(attempt(&[1, 2], 2, 1, 1)));
+}
+
+#[test]
 fn p3_sums_wrap_modulo_2_to_the_64_and_back() {
     let mut run = Run::new(attempt(&[1, 2, 3], 3, 1, 2));
     run.plain = [(1, vec![i64::MAX, i64::MIN]), (2, vec![i64::MAX, i64::MIN]), (3, vec![12, -34])].into();

@@ -3,5 +3,6 @@
 
 mod attempts;
 mod keys;
+mod random;
 mod shares;
 mod survivors;
