@@ -31,6 +31,18 @@ fn p3_swapped_or_changed_shares_are_refused() {
 }
 
 #[test]
+fn p3_a_members_own_shares_sent_back_to_it_are_refused() {
+    // The two directions of a pair have different keys, or one key would seal two boxes under one nonce.
+    let mut stage = Stage::new(5, 4, 2, &[4, 5]);
+    let list = stage.key_list();
+    let shares = stage.shares(&list);
+    let mut told = Stage::share_list(&list, &shares, &[1, 2, 3, 4, 5], 1);
+    told.boxes[0] = shares[&1].boxes[0];
+    assert_eq!(stage.give(1, &told), Err(Refused::Sealed));
+    assert_no_leak(&stage);
+}
+
+#[test]
 fn p3_shares_for_another_member_are_refused() {
     let mut stage = Stage::new(5, 4, 2, &[4, 5]);
     let list = stage.key_list();
