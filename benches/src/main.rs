@@ -1,8 +1,8 @@
 //! `commun-benches`: what Commun costs in time, as a table on standard output and as JSON in a file.
 //!
 //! Samples a second of the exact discrete Gaussian; rows a second of the bounded aggregate over a Parquet file, for the demo's question and
-//! beside `DuckDB` on a larger table; latency of a small query by step through real processes, for which it starts `commun-demo` beside it, so build that
-//! first. `--only spilling`, which is not run otherwise, makes a file of two gigabytes and then as much again of spilled groups:
+//! beside `DuckDB` on a larger table; CPU time and bytes of secure aggregation; latency of a small query by step through real processes, for which it starts
+//! `commun-demo` beside it, so build that first. `--only spilling`, which is not run otherwise, makes a file of two gigabytes and then as much again of spilled groups:
 //!
 //! ```text
 //! cargo build --release -p commun-demo && cargo run --release -p commun-benches -- --json benches.json
@@ -11,6 +11,7 @@
 mod engine;
 mod latency;
 mod noise;
+mod secagg;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 
-/// Measure noise, engine and a small query
+/// Measure noise, engine, aggregation and a small query
 #[derive(Debug, Parser)]
 #[command(name = "commun-benches")]
 struct Args {
@@ -54,6 +55,8 @@ enum Measurement {
     Spilling,
     /// A small query through real processes
     Latency,
+    /// Secure aggregation, up to 1,000 members
+    Aggregation,
 }
 
 /// One measured quantity.
@@ -92,6 +95,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Measurement::Latency) {
         figures.extend(latency::measure(args.repetitions)?);
+    }
+    if wanted(Measurement::Aggregation) {
+        figures.extend(secagg::measure(args.repetitions)?);
     }
     let mut out = std::io::stdout().lock();
     writeln!(out, "{:<76} {:>14} {:>14} {:>14}  unit", "figure", "least", "median", "greatest")?;

@@ -18,7 +18,7 @@ mod target;
 
 pub use commun_domain::plan::MAX_HISTOGRAM_VALUES_PER_PERSON;
 pub use sensitivity::{Sensitivity, sensitivity};
-pub use statement::{Statement, as_epsilon, loss_over_a_lifetime, loss_over_partitions, statement};
+pub use statement::{Guarantees, Statement, as_epsilon, guarantees, loss_over_a_lifetime, loss_over_partitions, statement};
 pub use target::{MarginPrice, MarginTarget, TargetError, margin_at, rho_for_margin};
 
 /// Covers, in units of 2^-40, by how much a sum of discrete Gaussians can lose more than one discrete Gaussian

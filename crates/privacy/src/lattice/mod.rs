@@ -164,16 +164,21 @@ fn coarse_step(variance: &Variance, delta: u64) -> Option<(i32, u64)> {
 }
 
 impl Lattice {
-    /// Whether `n` agents' totals and noise stay in 63 bits: `2^63 > n 2^33 d + 12 sqrt(n) s`, the root rounded up.
+    /// The most that a cell of the sum of `n` agents can be, either way, in lattice steps: `n 2^33 d + 12 sqrt(n) s`, the root rounded up.
+    /// `None` when it does not fit 63 bits. A sum of masked cells beyond it is no sum, and is not released.
     ///
-    /// `n`: agents in the cohort; `d_cell`: most by which one person moves one cell, in lattice steps. A plan that does not fit is refused.
-    pub fn fits_modulus(n: u32, d_cell: u64, s2: u64) -> bool {
-        let Some(totals) = (u128::from(n) << MAX_PEOPLE_LOG2).checked_mul(u128::from(d_cell)) else {
-            return false;
-        };
+    /// `n`: agents in the cohort; `d_cell`: most by which one person moves one cell, in lattice steps.
+    pub fn largest_sum(n: u32, d_cell: u64, s2: u64) -> Option<u64> {
+        let totals = (u128::from(n) << MAX_PEOPLE_LOG2).checked_mul(u128::from(d_cell))?;
         // 12 sqrt(n) s = sqrt(144 n s^2), at most 104 bits under the root.
         let noise = (144 * u128::from(n) * u128::from(s2)).isqrt() + 1;
-        totals.checked_add(noise).is_some_and(|total| total < 1 << 63)
+        let sum = totals.checked_add(noise).filter(|sum| *sum < 1 << 63)?;
+        u64::try_from(sum).ok()
+    }
+
+    /// Whether `n` agents' totals and noise stay in 63 bits: [`Lattice::largest_sum`] exists. A plan that does not fit is refused.
+    pub fn fits_modulus(n: u32, d_cell: u64, s2: u64) -> bool {
+        Self::largest_sum(n, d_cell, s2).is_some()
     }
 
     /// One cell's total, in native units, on this lattice: exact for steps of at most one unit, otherwise rounded once, halves up.

@@ -151,6 +151,8 @@ fn the_modulus_holds_the_total_and_twelve_deviations_of_noise() {
     assert!(Lattice::fits_modulus(3, 4, 535));
     // 2^63 = n 2^33 d exactly is one too many.
     assert!(!Lattice::fits_modulus(1, 1 << 30, 1));
+    // 3 2^33 4, and 12 sqrt(3 * 535) = 480.7.
+    assert_eq!(Lattice::largest_sum(3, 4, 535), Some((12 << 33) + 481));
     assert!(Lattice::fits_modulus(1, (1 << 30) - 1, 1));
     // Room of 2^36 steps for the noise of eight: 12 sqrt(8 s2) < 2^36 while s2 < 2^72 / 1152 = 4.0993e18.
     assert!(Lattice::fits_modulus(8, (1 << 27) - 1, 4_099_200_000_000_000_000));

@@ -7,6 +7,7 @@
 use commun_domain::plan::PrivatePlan;
 use commun_domain::{Delta, Rho};
 
+use super::SUM_OF_GAUSSIANS;
 use crate::accountant::epsilon_for_rho;
 use crate::ledger::Loss;
 
@@ -41,6 +42,29 @@ impl Statement {
             Some(Loss { rho: sum.rho.checked_add(rho)?, delta: sum.delta.checked_add(delta)? })
         })
     }
+}
+
+/// What an aggregated release loses about one person in one partition at one holder, towards three parties. Published with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guarantees {
+    /// Towards the coordinator alone, and every reader of the release: all survivors' noise counts. `rho h / survivors`.
+    pub coordinator_alone: Rho,
+    /// Towards the coordinator and the c members that may collude with it: h noises count. The price.
+    pub with_colluders: Rho,
+    /// Towards the coordinator and all members but the person's holder: one noise counts. `h rho`.
+    pub all_others: Rho,
+}
+
+/// The three guarantees of a release for which `requested` was asked, with the noise of `survivors` agents in it of which that of `honest` (h)
+/// was reckoned with; `None` when these are no numbers of a cohort, or the loss does not fit.
+pub fn guarantees(requested: Rho, survivors: u32, honest: u32) -> Option<Guarantees> {
+    if honest == 0 || honest > survivors {
+        return None;
+    }
+    let all_others = requested.checked_mul(u64::from(honest))?;
+    let coordinator_alone = Rho::from_units(all_others.units().div_ceil(u64::from(survivors)));
+    let priced = |rho: Rho| rho.checked_add(SUM_OF_GAUSSIANS);
+    Some(Guarantees { coordinator_alone: priced(coordinator_alone)?, with_colluders: priced(requested)?, all_others: priced(all_others)? })
 }
 
 /// The loss of one person over all the plan's partitions at up to `holders` holders, published with each result release: `P^2` times the

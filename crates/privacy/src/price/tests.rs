@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::{
-    MAX_HISTOGRAM_VALUES_PER_PERSON, PriceError, Sensitivity, Statement, as_epsilon, charges, loss_over_a_lifetime, loss_over_partitions,
-    names, noise, numbers, price, sensitivity, statement,
+    MAX_HISTOGRAM_VALUES_PER_PERSON, PriceError, Sensitivity, Statement, as_epsilon, charges, guarantees, loss_over_a_lifetime,
+    loss_over_partitions, names, noise, numbers, price, sensitivity, statement,
 };
 use crate::answer::AnswerError;
-use crate::fixture::{column, counting, measured, open_key, output, plan, rows, sum};
+use crate::fixture::{column, counting, measured, open_key, output, plan, plan_of, rows, sum};
 use crate::lattice::LatticeError;
 use crate::ledger::Loss;
 use commun_domain::attempt::{NamesLaw, OutputNoise};
@@ -278,4 +278,49 @@ fn the_statement_adds_up_over_partitions_holders_and_domains() {
     let (epsilon, delta) = as_epsilon(Loss { rho: RHO, delta: Delta::from_units(7) }, delta_conv).unwrap();
     assert!((epsilon - 1.0).abs() < 1e-5);
     assert_eq!(delta, Delta::from_units(1_000_000_007));
+}
+
+#[test]
+fn three_guarantees_are_given_for_an_aggregated_release() {
+    let rho = Rho::from_units(1_000_000);
+    // Ten members, T = 9, c = 2, one of them dropped out.
+    let given = guarantees(rho, 9, 7).unwrap();
+    assert_eq!(given.coordinator_alone.units(), 777_778 + 1);
+    assert_eq!(given.with_colluders.units(), 1_000_000 + 1);
+    assert_eq!(given.all_others.units(), 7_000_000 + 1);
+    assert_eq!((guarantees(rho, 6, 7), guarantees(rho, 6, 0)), (None, None));
+    assert_eq!(guarantees(Rho::from_units(u64::MAX / 2), 3, 3), None);
+}
+
+proptest! {
+    #[test]
+    fn the_noise_of_k_agents_keeps_each_guarantee(units in 1u64 << 20..1 << 45, survivors in 2u32..2_000, colluders in 1u32..2_000, bound in 1u32..100_000) {
+        let honest = survivors.saturating_sub(colluders).max(1);
+        let rho = Rho::from_units(units);
+        let (plan, given) = (plan_of(vec![rows(bound)]), guarantees(rho, survivors, honest).unwrap());
+        if let Ok(noise) = noise(&plan, rho, survivors, honest) {
+            let OutputNoise { d, s2, .. } = noise[0];
+            for (noises, loss) in [(survivors, given.coordinator_alone), (honest, given.with_colluders), (1, given.all_others)] {
+                // d^2 / (2 k s2) <= loss / 2^40, as integers.
+                let (left, right) = ((u128::from(d) * u128::from(d)) << 39, u128::from(loss.units()) * u128::from(noises));
+                prop_assert!(left <= right.saturating_mul(u128::from(s2)), "{noises} noises");
+            }
+        }
+    }
+}
+
+#[test]
+fn noise_against_one_trusted_centre_grows_by_the_root_of_n_over_h() {
+    // Cohorts of the protocol page: n, T, c, and the factor in thousandths.
+    let rho = Rho::from_units(16_460_000_000);
+    let plan = counting();
+    let variance = |agents: u32, honest: u32| {
+        let OutputNoise { gamma_log2, s2, .. } = noise(&plan, rho, agents, honest).unwrap()[0];
+        (u128::from(agents) * u128::from(s2) * 1_000_000) >> (2 * gamma_log2.unsigned_abs())
+    };
+    for (n, threshold, c, thousandths) in [(2, 2, 1, 1414), (3, 3, 1, 1225), (10, 9, 2, 1195), (100, 95, 10, 1085), (1000, 980, 100, 1066)]
+    {
+        let factor = (variance(n, threshold - c) * 1_000_000 / variance(1, 1)).isqrt();
+        assert!(factor.abs_diff(thousandths) <= 3, "n = {n}: {factor}");
+    }
 }
