@@ -3,7 +3,7 @@
 //! Seeds are fixed, so that a pass is a pass for ever. With a fresh seed a test would fail a right program once in more than 10,000 times: the
 //! tolerance is 3.9 binomial deviations, plus what a method is known to be off by where that is said.
 
-use super::super::table;
+use super::super::{Intervals, table};
 use crate::discrete_gaussian::DiscreteGaussian;
 use crate::fixture::{boxed, column, constant, divide, key, key_column, measured, plan_of, release, rows};
 use commun_domain::attempt::OutputNoise;
