@@ -74,3 +74,50 @@ impl Shares {
         self.xs.iter().zip(&self.marks).filter(|(_, marks)| **marks > 0).map(|(x, _)| *x).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::crypto::random_scalars;
+    use crate::crypto::shamir::Polynomial;
+
+    const THRESHOLD: usize = 7;
+
+    /// Shares of `secrets` at 1 to 11.
+    fn rows(secrets: &[Scalar]) -> Vec<(u32, Vec<Scalar>)> {
+        let polynomials: Vec<Polynomial> = secrets.iter().map(|secret| Polynomial::hiding(secret, THRESHOLD).unwrap()).collect();
+        (1..=11).map(|x| (x, polynomials.iter().map(|polynomial| polynomial.at(x)).collect())).collect()
+    }
+
+    #[test]
+    fn who_opens_wrong_shares_is_named_and_costs_one_decoding() {
+        let secrets = random_scalars(100).unwrap();
+        let mut rows = rows(&secrets);
+        for liar in [2, 5] {
+            rows[liar].1.iter_mut().for_each(|share| *share += Scalar::ONE);
+        }
+        let mut shares = Shares::new(rows.into_iter(), THRESHOLD);
+        for (place, secret) in secrets.iter().enumerate() {
+            assert_eq!(shares.secret(place, |found| Ok(found == secret)), Ok(*secret));
+        }
+        assert_eq!(shares.wrong(), [3, 6]);
+        assert_eq!(shares.decodings, 1);
+    }
+
+    #[test]
+    fn shares_that_are_wrong_for_each_secret_anew_end_the_attempt_after_a_limit() {
+        let secrets = random_scalars(200).unwrap();
+        let mut rows = rows(&secrets);
+        // Every dealer deals wrong shares to two others, so that all eleven look like liars in turn.
+        for (place, _) in secrets.iter().enumerate() {
+            rows[place % 11].1[place] += Scalar::ONE;
+            rows[(place + 4) % 11].1[place] += Scalar::ONE;
+        }
+        let mut shares = Shares::new(rows.into_iter(), THRESHOLD);
+        let found = secrets.iter().enumerate().map(|(place, secret)| shares.secret(place, |found| Ok(found == secret)));
+        let refused = found.into_iter().find_map(Result::err);
+        assert_eq!(refused, Some(Refused::WrongShares));
+        assert_eq!(shares.decodings, MAX_DECODINGS + 1);
+    }
+}
