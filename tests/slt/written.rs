@@ -23,7 +23,7 @@ use crate::dataset::Dataset;
 use crate::oracle::{self, label, scale_of, units};
 use crate::postgres::Postgres;
 
-/// More rows than any person of the tests has.
+/// More rows and groups than any person of the tests has.
 const NO_BOUND: u32 = 1_000_000;
 
 /// How far two computations in floating point may lie apart, of the greater one.
@@ -85,7 +85,7 @@ pub(crate) fn difference(sql: &str, plan: &PrivatePlan, dataset: &Dataset, postg
 
 /// The rows of the answer, all of everyone's rows and groups counted.
 fn without_bounds(plan: &PrivatePlan, dataset: &Dataset, postgres: &Postgres) -> Result<HashMap<Place, Sums>> {
-    let mut unbounded = plan.clone();
+    let mut unbounded = PrivatePlan { max_groups_per_person: NO_BOUND, ..plan.clone() };
     for output in &mut unbounded.outputs {
         match &mut output.aggregate {
             Aggregate::CountUnits => {}
