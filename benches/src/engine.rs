@@ -2,7 +2,7 @@
 //! [`bounded`] has many rows a person and a database beside it.
 
 pub(crate) mod bounded;
-mod duckdb;
+mod sql;
 mod table;
 
 use std::fs::File;

@@ -51,7 +51,7 @@ impl Table {
         let properties = WriterProperties::builder().set_compression(self.compression).build();
         let file = File::create(path).context("the table of the bench")?;
         let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?;
-        let codes: Vec<String> = (0..GROUPS).map(code).collect();
+        let codes = codes();
         let mut sorted = Vec::new();
         if self.layout == Layout::Sorted {
             sorted = (0..self.rows).map(|row| self.owner(row)).collect();
@@ -91,8 +91,13 @@ impl Table {
         }
         let uniform = u128::from(scatter(row) >> 32);
         let place = (((uniform * uniform) >> 32) * uniform * u128::from(self.rows / 10)) >> 64;
-        scatter(u64::try_from(place).unwrap_or(0) ^ 0x5EED) >> 24
+        person(u64::try_from(place).unwrap_or(0))
     }
+}
+
+/// The id of a person by number.
+fn person(place: u64) -> u64 {
+    scatter(place ^ 0x5EED) >> 24
 }
 
 fn signed(number: u64) -> i64 {
@@ -109,6 +114,19 @@ fn scatter(number: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
+}
+
+/// All groups.
+pub(crate) fn codes() -> Vec<String> {
+    (0..GROUPS).map(code).collect()
+}
+
+/// The binding of the table.
+pub(crate) fn binding(sorted: bool) -> String {
+    format!(
+        "contract = \"spending\"\n[[source]]\nname = \"payments\"\nformat = \"parquet\"\npath = \"payments.parquet\"\n\
+         [[table]]\nname = \"payment\"\nsorted_by_unit = {sorted}\nsql = \"SELECT person, month, municipality, amount FROM payments\"\n"
+    )
 }
 
 /// The data contract of the table.
