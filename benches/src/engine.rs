@@ -2,6 +2,7 @@
 //! [`bounded`] has many rows a person and a database beside it.
 
 pub(crate) mod bounded;
+pub(crate) mod persons;
 mod sql;
 mod table;
 

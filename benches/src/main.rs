@@ -3,8 +3,8 @@
 //! Samples a second of the exact discrete Gaussian; rows a second of the bounded aggregate over a Parquet file, for the demo's question and
 //! beside a database on a larger table; latency of a small query by step through real processes, for which it starts `commun-demo` beside it, so build
 //! that first. These are run unless one is named. `--only spilling` makes a file of two gigabytes and then as much again of spilled groups;
-//! `--only private` compares with other systems that bound persons and add noise. Databases and other systems are installed from the
-//! Python package index into `~/.cache/commun/benches`:
+//! `--only private` compares with other systems that bound persons and add noise; `--only persons` asks questions that look at whole persons; `--only
+//! tpch` asks TPC-H's. Databases and other systems are installed from the Python package index into `~/.cache/commun/benches`:
 //!
 //! ```text
 //! cargo build --release -p commun-demo && cargo run --release -p commun-benches -- --json benches.json
@@ -13,6 +13,7 @@
 mod engine;
 mod latency;
 mod noise;
+mod tpch;
 mod turns;
 
 use std::io::Write;
@@ -41,6 +42,9 @@ struct Args {
     /// Rows of the table that does not fit the memory
     #[arg(long, default_value_t = 100_000_000)]
     spilling_rows: u64,
+    /// Scale factor of TPC-H; 10 writes two gigabytes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
+    tpch_scale: u32,
     /// Repetitions; the median is shown between the least and the greatest
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
     repetitions: u32,
@@ -64,6 +68,10 @@ enum Measurement {
     Spilling,
     /// Other systems that bound persons and add noise; some minutes, and ten gigabytes of memory
     Private,
+    /// Questions that look at whole persons, beside a database
+    Persons,
+    /// TPC-H's Q1, Q6, Q14, Q19 and Q5 beside a database
+    Tpch,
     /// A small query through real processes
     Latency,
 }
@@ -71,7 +79,7 @@ enum Measurement {
 impl Measurement {
     /// Whether it runs unless asked for.
     fn is_usual(self) -> bool {
-        !matches!(self, Self::Spilling | Self::Private)
+        !matches!(self, Self::Spilling | Self::Private | Self::Persons | Self::Tpch)
     }
 }
 
@@ -133,6 +141,12 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Measurement::Private) {
         figures.extend(engine::bounded::measure_private(&args.private_rows, args.repetitions)?);
+    }
+    if wanted(Measurement::Persons) {
+        figures.extend(engine::persons::measure(args.bounded_rows, args.repetitions)?);
+    }
+    if wanted(Measurement::Tpch) {
+        figures.extend(tpch::measure(args.tpch_scale, args.repetitions)?);
     }
     if wanted(Measurement::Latency) {
         figures.extend(latency::measure(args.repetitions)?);

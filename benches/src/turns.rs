@@ -40,6 +40,8 @@ pub(crate) struct Outcome {
     pub(crate) name: String,
     /// Of each turn that counts.
     pub(crate) seconds: Vec<f64>,
+    /// Of the same turns, added up over the processors: what others do on the machine hardly shows in it.
+    processor_seconds: Vec<f64>,
     /// The highest resident memory of the process, loading included.
     peak_mib: f64,
     /// The answers of these turns.
@@ -71,7 +73,10 @@ pub(crate) fn by_turns(systems: Vec<System>, repetitions: u32) -> anyhow::Result
             Ok((process, ready)) => {
                 let load_seconds = ready["load_seconds"].as_f64();
                 eprintln!("{name}: version {}", ready["version"].as_str().unwrap_or("?"));
-                running.push((process, Outcome { name, seconds: Vec::new(), peak_mib: 0.0, answers: Vec::new(), load_seconds }));
+                running.push((
+                    process,
+                    Outcome { name, seconds: Vec::new(), processor_seconds: Vec::new(), peak_mib: 0.0, answers: Vec::new(), load_seconds },
+                ));
             }
             Err(error) => eprintln!("{name} is not measured: {error:#}"),
         }
@@ -90,6 +95,9 @@ pub(crate) fn by_turns(systems: Vec<System>, repetitions: u32) -> anyhow::Result
                     outcome.peak_mib = answer["peak_kib"].as_f64().context("an answer without its memory")? / 1024.0;
                     if turn > 0 || seconds > SLOW_SECONDS {
                         outcome.seconds.push(seconds);
+                        outcome
+                            .processor_seconds
+                            .push(answer["processor_seconds"].as_f64().context("an answer without its processor time")?);
                         outcome.answers.push(answer);
                     }
                     left.push((process, outcome));
@@ -157,6 +165,7 @@ impl Outcome {
         let load = self.load_seconds.map(|seconds| Figure::new(format!("{of}: {}, loading before", self.name), "s", vec![seconds]));
         [
             Figure::new(format!("{of}: {}", self.name), "million rows/s", rates),
+            Figure::new(format!("{of}: {}, processors", self.name), "s", self.processor_seconds.clone()),
             Figure::new(format!("{of}: {}, most memory", self.name), "MiB", vec![self.peak_mib]),
         ]
         .into_iter()
@@ -164,14 +173,16 @@ impl Outcome {
         .collect()
     }
 
-    /// How many times as long this takes as another, turn by turn where both had as many.
-    pub(crate) fn over(&self, other: &Self, of: &str) -> Figure {
+    /// How many times as long this takes as another, turn by turn where both had as many, and how many times the processors' time.
+    pub(crate) fn over(&self, other: &Self, of: &str) -> [Figure; 2] {
+        let median = |values: &[f64]| Figure::new("", "s", values.to_vec()).median();
         let ratios = if self.seconds.len() == other.seconds.len() {
             self.seconds.iter().zip(&other.seconds).map(|(ours, theirs)| ours / theirs).collect()
         } else {
-            let median = |outcome: &Self| Figure::new("", "s", outcome.seconds.clone()).median();
-            vec![median(self) / median(other)]
+            vec![median(&self.seconds) / median(&other.seconds)]
         };
-        Figure::new(format!("{of}: {} over {}", self.name, other.name), "x the time", ratios)
+        let name = format!("{of}: {} over {}", self.name, other.name);
+        let used = median(&self.processor_seconds) / median(&other.processor_seconds);
+        [Figure::new(name.clone(), "x the time", ratios), Figure::new(name, "x the processors' time", vec![used])]
     }
 }

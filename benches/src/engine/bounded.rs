@@ -120,7 +120,7 @@ impl<'a> File<'a> {
         for plain in &outcomes[1..] {
             let counted = &plain.answer()?["kept"];
             ensure!(*counted == self.table.rows, "the question without a bound counts {counted} rows");
-            figures.push(ours.over(plain, &self.name));
+            figures.extend(ours.over(plain, &self.name));
         }
         let last_two = if self.table.layout == Layout::Sorted {
             ["bounding and adding up", "ends of runs"]
@@ -154,7 +154,8 @@ impl<'a> File<'a> {
             }
             self.check(other)?;
             figures.extend(other.figures(&self.name, self.table.rows));
-            figures.extend([other.over(ours, &self.name), self.kept(other)?]);
+            figures.extend(other.over(ours, &self.name));
+            figures.push(self.kept(other)?);
         }
         Ok(figures)
     }

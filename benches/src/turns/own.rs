@@ -67,9 +67,10 @@ pub(crate) fn serve() -> anyhow::Result<()> {
     say(&json!({ "version": version }))?;
     for line in lines {
         line?;
-        let start = Instant::now();
+        let (start, used) = (Instant::now(), processor_seconds()?);
         let mut answer = ask()?;
         answer["seconds"] = start.elapsed().as_secs_f64().into();
+        answer["processor_seconds"] = (processor_seconds()? - used).into();
         answer["peak_kib"] = peak_kib()?.into();
         say(&answer)?;
     }
@@ -124,6 +125,15 @@ fn plain_datafusion<'a>(job: &Value, runtime: &'a Runtime) -> anyhow::Result<imp
         let counts = batches.iter().flat_map(|batch| batch.column(1).as_primitive::<Int64Type>().iter().flatten());
         Ok(json!({ "groups": rows, "kept": counts.sum::<i64>() }))
     })
+}
+
+/// What all threads of this process have used of the processors: ticks of a hundredth of a second (proc(5)).
+fn processor_seconds() -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // After the name, which may hold anything, in parentheses.
+    let (_, fields) = stat.rsplit_once(')').context("stat")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+    Ok(f64::from(ticks.sum::<Result<u32, _>>()?) / 100.0)
 }
 
 /// The highest resident memory of this process.
