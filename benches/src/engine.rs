@@ -2,7 +2,8 @@
 //! [`bounded`] has many rows a person and a database beside it.
 
 pub(crate) mod bounded;
-mod duckdb;
+pub(crate) mod persons;
+mod sql;
 mod table;
 
 use std::fs::File;

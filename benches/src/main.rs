@@ -1,8 +1,10 @@
 //! `commun-benches`: what Commun costs in time, as a table on standard output and as JSON in a file.
 //!
 //! Samples a second of the exact discrete Gaussian; rows a second of the bounded aggregate over a Parquet file, for the demo's question and
-//! beside `DuckDB` on a larger table; CPU time and bytes of secure aggregation; latency of a small query by step through real processes, for which it starts
-//! `commun-demo` beside it, so build that first. `--only spilling`, which is not run otherwise, makes a file of two gigabytes and then as much again of spilled groups:
+//! beside a database on a larger table; CPU time and bytes of secure aggregation; latency of a small query by step through real processes, for which it starts `commun-demo` beside it, so build
+//! that first. These are run unless one is named. `--only spilling` makes a file of two gigabytes and then as much again of spilled groups;
+//! `--only private` compares with other systems that bound persons and add noise; `--only persons` asks questions that look at whole persons; `--only
+//! tpch` asks TPC-H's. Databases and other systems are installed from the Python package index into `~/.cache/commun/benches`:
 //!
 //! ```text
 //! cargo build --release -p commun-demo && cargo run --release -p commun-benches -- --json benches.json
@@ -12,12 +14,15 @@ mod engine;
 mod latency;
 mod noise;
 mod secagg;
+mod tpch;
+mod turns;
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
+use commun_domain::clock::{Clock, SystemClock};
 
 /// Measure noise, engine, aggregation and a small query
 #[derive(Debug, Parser)]
@@ -32,15 +37,24 @@ struct Args {
     /// Rows of the table that is compared with a database
     #[arg(long, default_value_t = 10_000_000)]
     bounded_rows: u64,
+    /// Rows of the tables that are compared with systems that add noise
+    #[arg(long, value_delimiter = ',', default_value = "1000000,10000000")]
+    private_rows: Vec<u64>,
     /// Rows of the table that does not fit the memory
     #[arg(long, default_value_t = 100_000_000)]
     spilling_rows: u64,
+    /// Scale factor of TPC-H; 10 writes two gigabytes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
+    tpch_scale: u32,
     /// Repetitions; the median is shown between the least and the greatest
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
     repetitions: u32,
     /// Only one of the measurements
     #[arg(long, value_name = "NAME")]
     only: Option<Measurement>,
+    /// Be the process of one system that is measured
+    #[arg(long, hide = true)]
+    answer_by_turns: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -53,10 +67,41 @@ enum Measurement {
     Bounded,
     /// A table that does not fit the memory; two minutes and four gigabytes of disk
     Spilling,
+    /// Other systems that bound persons and add noise; some minutes, and ten gigabytes of memory
+    Private,
+    /// Questions that look at whole persons, beside a database
+    Persons,
+    /// TPC-H's Q1, Q6, Q14, Q19 and Q5 beside a database
+    Tpch,
     /// A small query through real processes
     Latency,
     /// Secure aggregation, up to 1,000 members
     Aggregation,
+}
+
+impl Measurement {
+    /// Whether it runs unless asked for.
+    fn is_usual(self) -> bool {
+        !matches!(self, Self::Spilling | Self::Private | Self::Persons | Self::Tpch)
+    }
+}
+
+/// When something ran, and what else ran then.
+struct Moment {
+    unix: u64,
+    /// Processes that ran or waited for a core, on average over one, five and fifteen minutes.
+    load: String,
+}
+
+impl Moment {
+    fn now() -> Self {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        Self { unix: SystemClock.now_unix(), load: load.split(' ').take(3).collect::<Vec<_>>().join(" ") }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "unix": self.unix, "load": self.load })
+    }
 }
 
 /// One measured quantity.
@@ -79,7 +124,11 @@ impl Figure {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let wanted = |measurement| args.only.map_or(measurement != Measurement::Spilling, |only| only == measurement);
+    if args.answer_by_turns {
+        return turns::own::serve();
+    }
+    let wanted = |measurement: Measurement| args.only.map_or(measurement.is_usual(), |only| only == measurement);
+    let started = Moment::now();
     let mut figures = Vec::new();
     if wanted(Measurement::Noise) {
         figures.extend(noise::measure(args.repetitions)?);
@@ -93,6 +142,15 @@ fn main() -> anyhow::Result<()> {
     if wanted(Measurement::Spilling) {
         figures.extend(engine::bounded::measure_spilling(args.spilling_rows, args.repetitions)?);
     }
+    if wanted(Measurement::Private) {
+        figures.extend(engine::bounded::measure_private(&args.private_rows, args.repetitions)?);
+    }
+    if wanted(Measurement::Persons) {
+        figures.extend(engine::persons::measure(args.bounded_rows, args.repetitions)?);
+    }
+    if wanted(Measurement::Tpch) {
+        figures.extend(tpch::measure(args.tpch_scale, args.repetitions)?);
+    }
     if wanted(Measurement::Latency) {
         figures.extend(latency::measure(args.repetitions)?);
     }
@@ -100,6 +158,7 @@ fn main() -> anyhow::Result<()> {
         figures.extend(secagg::measure(args.repetitions)?);
     }
     let mut out = std::io::stdout().lock();
+    writeln!(out, "load average before {}, after {}", started.load, Moment::now().load)?;
     writeln!(out, "{:<76} {:>14} {:>14} {:>14}  unit", "figure", "least", "median", "greatest")?;
     for figure in &figures {
         let (least, greatest) = (figure.values.first().context("no value")?, figure.values.last().context("no value")?);
@@ -110,7 +169,11 @@ fn main() -> anyhow::Result<()> {
             .iter()
             .map(|figure| serde_json::json!({ "name": figure.name, "unit": figure.unit, "median": figure.median(), "values": figure.values }))
             .collect();
-        std::fs::write(path, format!("{:#}\n", serde_json::Value::from(list)))?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let run = serde_json::json!({
+            "cores": cores, "repetitions": args.repetitions, "started": started.json(), "ended": Moment::now().json(), "figures": list,
+        });
+        std::fs::write(path, format!("{run:#}\n"))?;
     }
     Ok(())
 }

@@ -1,41 +1,30 @@
 //! The bounded aggregate beside what a database takes for the same table without bounding: `COUNT(*)` and `SUM` by municipality, at most four
 //! groups a person, for rows in any order, sorted by person, and half of them one person's. Our engine may use 1 GiB; `DuckDB` runs the
-//! plain GROUP BY and three ways to write the bound in SQL in the same minutes on the same file. Times of threads say where ours goes.
+//! plain GROUP BY, and it and `DataFusion` the ways to write the bound in SQL, by turns on the same file. Times of threads say where ours goes.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-use commun_domain::contract::DataContract;
-use commun_domain::contract_toml::parse_contract;
-use commun_domain::plan::PrivatePlan;
-use commun_domain::query::{PriceRequest, QuerySettings};
-use commun_domain::{Document, Epsilon};
-use commun_engine::{Binding, DataFusionEngine, EngineOptions, Times};
+use anyhow::{Context, ensure};
 use parquet::basic::Compression;
+use serde_json::{Value, json};
 
-use super::duckdb::{self, DuckDb};
-use super::table::{self, Layout, MAX_GROUPS, Table};
+use super::sql;
+use super::table::{self, GROUPS, Layout, MAX_AMOUNT, MAX_GROUPS, MAX_ROWS, MONTH, Table};
 use crate::Figure;
+use crate::turns::environment::{DUCKDB, Installed, PRIVATE};
+use crate::turns::own::{self, Question};
+use crate::turns::{Outcome, System, by_turns};
 
-const MEMORY_BYTES: usize = 1 << 30;
+/// What the engine may use.
+pub(super) const MEMORY_BYTES: usize = 1 << 30;
 
-/// The bounded forms in SQL take a hundred times as long, so they run at most so often.
+/// The bounded forms in SQL take long, so they run at most so often.
 const MOST_SLOW_REPETITIONS: u32 = 3;
-
-/// One of the times.
-type PartOf = fn(&Times) -> Duration;
-
-struct Question {
-    contract: DataContract,
-    plan: PrivatePlan,
-}
 
 /// Figures of ours and of `DuckDB`'s, if there is one, over a table without compression, which is the harder comparison, and with the usual one.
 pub(crate) fn measure(rows: u64, repetitions: u32) -> anyhow::Result<Vec<Figure>> {
-    let (question, folder) = (Question::new()?, tempfile::tempdir()?);
-    let duckdb = duckdb::install(folder.path());
+    let folder = tempfile::tempdir()?;
+    let duckdb = DUCKDB.install(folder.path());
     let mut figures = Vec::new();
     for (layout, compression, name) in [
         (Layout::AnyOrder, Compression::UNCOMPRESSED, "any order"),
@@ -44,118 +33,146 @@ pub(crate) fn measure(rows: u64, repetitions: u32) -> anyhow::Result<Vec<Figure>
         (Layout::Sorted, Compression::SNAPPY, "sorted, Snappy"),
         (Layout::HalfIsOne, Compression::UNCOMPRESSED, "half of all rows one person's"),
     ] {
-        let table = Table { rows, layout, compression };
-        let slow = if compression == Compression::UNCOMPRESSED && layout != Layout::HalfIsOne { MOST_SLOW_REPETITIONS } else { 0 };
-        figures.extend(question.measure(folder.path(), table, name, duckdb.as_ref(), repetitions, repetitions.min(slow))?);
+        let file = File::write(folder.path(), Table { rows, layout, compression }, name)?;
+        figures.extend(file.beside_plain(duckdb.as_ref(), repetitions)?);
+        if compression == Compression::UNCOMPRESSED && layout != Layout::HalfIsOne {
+            figures.extend(file.beside_bounded(duckdb.as_ref(), repetitions.min(MOST_SLOW_REPETITIONS))?);
+        }
     }
     Ok(figures)
 }
 
 /// A table whose groups do not fit the memory, so that they go to files.
 pub(crate) fn measure_spilling(rows: u64, repetitions: u32) -> anyhow::Result<Vec<Figure>> {
-    let (question, folder) = (Question::new()?, tempfile::tempdir()?);
-    let duckdb = duckdb::install(folder.path());
+    let folder = tempfile::tempdir()?;
+    let duckdb = DUCKDB.install(folder.path());
     let table = Table { rows, layout: Layout::AnyOrder, compression: Compression::UNCOMPRESSED };
-    question.measure(folder.path(), table, "any order", duckdb.as_ref(), repetitions, 0)
+    File::write(folder.path(), table, "any order")?.beside_plain(duckdb.as_ref(), repetitions)
 }
 
-impl Question {
-    fn new() -> anyhow::Result<Self> {
-        let contract = parse_contract(&table::contract())?;
-        let price = PriceRequest::Epsilon(Epsilon::from_units(1_000_000));
-        let settings = QuerySettings { price, max_groups_per_person: MAX_GROUPS, intervals: false };
-        let sql = format!(
-            "SELECT municipality, COUNT(*) AS n, SUM(amount) AS total FROM spending.payment WHERE month = '{}' GROUP BY municipality",
-            table::MONTH
-        );
-        let plan = commun_sql::compile(&sql, &contract, &settings)?;
-        Ok(Self { contract, plan })
+/// The systems that bound and add noise, each beside ours, over a table of each number of rows.
+pub(crate) fn measure_private(sizes: &[u64], repetitions: u32) -> anyhow::Result<Vec<Figure>> {
+    let folder = tempfile::tempdir()?;
+    let mut figures = Vec::new();
+    for rows in sizes {
+        let table = Table { rows: *rows, layout: Layout::AnyOrder, compression: Compression::UNCOMPRESSED };
+        let file = File::write(folder.path(), table, "any order")?;
+        for peer in PRIVATE {
+            let Some(installed) = peer.install(folder.path()) else { continue };
+            let job = json!({
+                "path": file.path, "month": MONTH, "groups": table::codes(),
+                "max_groups": MAX_GROUPS, "max_rows": MAX_ROWS, "max_amount": MAX_AMOUNT,
+            });
+            let outcomes = by_turns(vec![file.ours()?, installed.system("", job)], repetitions.min(MOST_SLOW_REPETITIONS))?;
+            figures.extend(file.of_others_over_ours(&outcomes, true)?);
+        }
+    }
+    Ok(figures)
+}
+
+/// The written table. It is replaced by the next one.
+struct File<'a> {
+    folder: &'a Path,
+    path: std::path::PathBuf,
+    table: Table,
+    name: String,
+}
+
+impl<'a> File<'a> {
+    fn write(folder: &'a Path, table: Table, name: &str) -> anyhow::Result<Self> {
+        let path = folder.join("payments.parquet");
+        table.write(&path)?;
+        #[expect(clippy::cast_precision_loss, reason = "for display")]
+        let millions = table.rows as f64 / 1e6;
+        Ok(Self { folder, path, table, name: format!("{millions} M rows, {name}") })
     }
 
-    fn measure(
-        &self,
-        folder: &Path,
-        table: Table,
-        name: &str,
-        duckdb: Option<&DuckDb>,
-        repetitions: u32,
-        slow_repetitions: u32,
-    ) -> anyhow::Result<Vec<Figure>> {
-        let (path, rows) = (folder.join("payments.parquet"), table.rows);
-        table.write(&path)?;
-        let name = format!("{} M rows, {name}", rows / 1_000_000);
-        let (seconds, mut figures) = self.ours(folder, table, &name, repetitions)?;
-        let ours = Figure::new(format!("{name}: engine"), "million rows/s", rates(rows, &seconds));
-        let our_seconds = Figure::new("", "s", seconds).median();
-        figures.insert(0, ours);
-        for (forms, repetitions) in [(duckdb::plain(), repetitions), (duckdb::bounded(), slow_repetitions)] {
-            let Some(duckdb) = duckdb.filter(|_| repetitions > 0) else { continue };
-            for ((form, _), seconds) in forms.iter().zip(duckdb.measure(&path, repetitions, &forms)?) {
-                figures.push(Figure::new(format!("{name}: DuckDB, {form}"), "million rows/s", rates(rows, &seconds)));
-                let theirs = Figure::new("", "s", seconds).median();
-                if *form == duckdb::PLAIN {
-                    figures.push(Figure::new(format!("{name}: engine over plain DuckDB"), "x the time", vec![our_seconds / theirs]));
-                } else {
-                    figures.push(Figure::new(format!("{name}: that over engine"), "x the time", vec![theirs / our_seconds]));
-                }
-            }
+    fn views(&self) -> Value {
+        json!({ "payments": self.path })
+    }
+
+    fn ours(&self) -> anyhow::Result<System> {
+        let binding = table::binding(self.table.layout == Layout::Sorted);
+        let sql = format!(
+            "SELECT municipality, COUNT(*) AS n, SUM(amount) AS total FROM spending.payment WHERE month = '{MONTH}' GROUP BY municipality"
+        );
+        let question = Question {
+            contract: &table::contract(),
+            binding: &binding,
+            sql: &sql,
+            max_groups: MAX_GROUPS,
+            memory_bytes: Some(MEMORY_BYTES),
+            cells: false,
+        };
+        own::engine("engine", self.folder, &question)
+    }
+
+    fn beside_plain(&self, duckdb: Option<&Installed>, repetitions: u32) -> anyhow::Result<Vec<Figure>> {
+        let mut systems = vec![self.ours()?];
+        systems.extend(duckdb.map(|duckdb| duckdb.database(", no bound", &self.views(), &sql::plain())));
+        let outcomes = by_turns(systems, repetitions)?;
+        let ours = outcomes.first().context("the engine failed")?;
+        let mut figures = Vec::new();
+        for outcome in &outcomes {
+            self.check(outcome)?;
+            figures.extend(outcome.figures(&self.name, self.table.rows));
         }
-        std::fs::remove_file(path)?;
+        for plain in &outcomes[1..] {
+            let counted = &plain.answer()?["kept"];
+            ensure!(*counted == self.table.rows, "the question without a bound counts {counted} rows");
+            figures.extend(ours.over(plain, &self.name));
+        }
+        let last_two = if self.table.layout == Layout::Sorted {
+            ["bounding and adding up", "ends of runs"]
+        } else {
+            ["dealing into parts", "bounding and adding up"]
+        };
+        for (number, part) in ["reading and decoding", "evaluating", last_two[0], last_two[1]].into_iter().enumerate() {
+            let times = ours.answers.iter().filter_map(|answer| Some(answer["parts"][number].as_f64()? * 1e3)).collect();
+            figures.push(Figure::new(format!("{}:   of it {part}", self.name), "thread ms", times));
+        }
         Ok(figures)
     }
 
-    /// Seconds of each repetition, and figures of where they went.
-    fn ours(&self, folder: &Path, table: Table, name: &str, repetitions: u32) -> anyhow::Result<(Vec<f64>, Vec<Figure>)> {
-        let sorted = table.layout == Layout::Sorted;
-        let binding = format!(
-            "contract = \"spending\"\n[[source]]\nname = \"payments\"\nformat = \"parquet\"\npath = \"payments.parquet\"\n\
-             [[table]]\nname = \"payment\"\nsorted_by_unit = {sorted}\nsql = \"SELECT person, month, municipality, amount FROM payments\"\n"
-        );
-        let options =
-            EngineOptions { memory_bytes: NonZeroUsize::new(MEMORY_BYTES), spill_folder: folder.to_owned(), ..EngineOptions::default() };
-        let engine = DataFusionEngine::new(Binding::parse(&binding)?, folder).with_options(options);
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let id = commun_domain::encoding::sha256(&self.plan.to_bytes()).into();
-        let (mut seconds, mut times) = (Vec::new(), Vec::new());
-        // Of memory, what is used from here on counts.
-        let _ = std::fs::write("/proc/self/clear_refs", "5");
-        for number in 0..=repetitions {
-            let start = Instant::now();
-            let (cells, spent) = runtime.block_on(engine.evaluate_timed(&self.plan, &id, &self.contract))?;
-            let elapsed = start.elapsed();
-            let kept: i128 = cells.outputs[0].iter().sum();
-            ensure!(kept > 0 && kept <= i128::from(table.rows), "{kept} of {} rows were counted", table.rows);
-            // The first one reads the file into the page cache.
-            if number > 0 {
-                seconds.push(elapsed.as_secs_f64());
-                times.push(spent);
-            }
+    fn beside_bounded(&self, duckdb: Option<&Installed>, repetitions: u32) -> anyhow::Result<Vec<Figure>> {
+        let mut systems = vec![self.ours()?];
+        for (form, sql) in sql::bounded() {
+            systems.extend(duckdb.map(|duckdb| duckdb.database(&format!(", {form}"), &self.views(), &sql)));
         }
-        let parts: [(&str, PartOf); 4] = [
-            ("reading and decoding", |times| times.read),
-            ("evaluating", |times| times.evaluate),
-            (if sorted { "bounding and adding up" } else { "dealing into parts" }, |times| times.deal),
-            (if sorted { "ends of runs" } else { "bounding and adding up" }, |times| times.finish),
-        ];
-        let figure = |(part, of): (&str, PartOf)| {
-            Figure::new(format!("{name}:   of it {part}"), "thread ms", times.iter().map(|times| of(times).as_secs_f64() * 1e3).collect())
-        };
-        let mut figures: Vec<Figure> = parts.into_iter().map(figure).collect();
-        if let Some(peak) = peak_mib() {
-            figures.push(Figure::new(format!("{name}:   most memory of the process"), "MiB", vec![peak]));
-        }
-        Ok((seconds, figures))
+        systems.push(own::datafusion("DataFusion, row_number over groups", &self.views(), &sql::in_datafusion())?);
+        self.of_others_over_ours(&by_turns(systems, repetitions)?, false)
     }
-}
 
-#[expect(clippy::cast_precision_loss, reason = "for display")]
-fn rates(rows: u64, seconds: &[f64]) -> Vec<f64> {
-    seconds.iter().map(|seconds| rows as f64 / seconds / 1e6).collect()
-}
+    /// Rates, memory and what is kept of the others, beside ours, which goes first.
+    fn of_others_over_ours(&self, outcomes: &[Outcome], with_ours: bool) -> anyhow::Result<Vec<Figure>> {
+        let ours = outcomes.first().filter(|first| first.name == "engine").context("the engine failed")?;
+        self.check(ours)?;
+        let mut figures = vec![self.kept(ours)?];
+        for other in &outcomes[1..] {
+            if with_ours {
+                figures.extend(ours.figures(&format!("{}, beside {}", self.name, other.name), self.table.rows));
+            }
+            self.check(other)?;
+            figures.extend(other.figures(&self.name, self.table.rows));
+            figures.extend(other.over(ours, &self.name));
+            figures.push(self.kept(other)?);
+        }
+        Ok(figures)
+    }
 
-/// The highest resident memory of this process since that was last reset, what the allocator kept of earlier runs included.
-fn peak_mib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? / 1024.0)
+    /// How much of the table counts, which says whether the question is the same.
+    fn kept(&self, outcome: &Outcome) -> anyhow::Result<Figure> {
+        #[expect(clippy::cast_precision_loss, reason = "for display")]
+        let part = outcome.answer()?["kept"].as_f64().context("kept")? / self.table.rows as f64 * 100.0;
+        Ok(Figure::new(format!("{}: {}, what counts of the rows", self.name, outcome.name), "%", vec![part]))
+    }
+
+    /// Whether all groups are there, and something in them.
+    fn check(&self, outcome: &Outcome) -> anyhow::Result<()> {
+        let answer = outcome.answer()?;
+        let (groups, kept) = (&answer["groups"], answer["kept"].as_i64().unwrap_or(0));
+        ensure!(*groups == GROUPS, "{} gives {groups} groups", outcome.name);
+        ensure!(kept > 0 && kept.unsigned_abs() <= self.table.rows, "{} counts {kept} of {} rows", outcome.name, self.table.rows);
+        Ok(())
+    }
 }

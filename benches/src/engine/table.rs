@@ -51,7 +51,7 @@ impl Table {
         let properties = WriterProperties::builder().set_compression(self.compression).build();
         let file = File::create(path).context("the table of the bench")?;
         let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?;
-        let codes: Vec<String> = (0..GROUPS).map(code).collect();
+        let codes = codes();
         let mut sorted = Vec::new();
         if self.layout == Layout::Sorted {
             sorted = (0..self.rows).map(|row| self.owner(row)).collect();
@@ -84,6 +84,26 @@ impl Table {
         Ok(())
     }
 
+    /// Writes a second table: a row for each person, with a home.
+    pub(crate) fn write_residents(self, path: &Path) -> anyhow::Result<()> {
+        let fields = [("person", DataType::Int64), ("month", DataType::Utf8), ("home", DataType::Utf8)];
+        let schema = Arc::new(Schema::new(fields.map(|(name, data_type)| Field::new(name, data_type, false)).to_vec()));
+        let properties = WriterProperties::builder().set_compression(self.compression).build();
+        let mut writer = ArrowWriter::try_new(File::create(path)?, Arc::clone(&schema), Some(properties))?;
+        let (codes, persons): (_, Vec<u64>) = (codes(), (0..self.rows / 10).map(person).collect());
+        for some in persons.chunks(BATCH_ROWS) {
+            let home = |owner: &u64| codes.get(usize::try_from(scatter(*owner) % GROUPS).unwrap_or(0)).map(String::as_str);
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(some.iter().map(|owner| signed(*owner)).collect::<Int64Array>()),
+                Arc::new(some.iter().map(|_| Some(MONTH)).collect::<StringArray>()),
+                Arc::new(some.iter().map(home).collect::<StringArray>()),
+            ];
+            writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns)?)?;
+        }
+        writer.close()?;
+        Ok(())
+    }
+
     /// The person of a row. The cube of a uniform number: the first of a million persons has a hundredth of the rows, the last ones have three.
     fn owner(self, row: u64) -> u64 {
         if self.layout == Layout::HalfIsOne && row % 2 == 1 {
@@ -91,8 +111,13 @@ impl Table {
         }
         let uniform = u128::from(scatter(row) >> 32);
         let place = (((uniform * uniform) >> 32) * uniform * u128::from(self.rows / 10)) >> 64;
-        scatter(u64::try_from(place).unwrap_or(0) ^ 0x5EED) >> 24
+        person(u64::try_from(place).unwrap_or(0))
     }
+}
+
+/// The id of a person by number.
+fn person(place: u64) -> u64 {
+    scatter(place ^ 0x5EED) >> 24
 }
 
 fn signed(number: u64) -> i64 {
@@ -111,7 +136,29 @@ fn scatter(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The data contract of the table.
+/// All groups.
+pub(crate) fn codes() -> Vec<String> {
+    (0..GROUPS).map(code).collect()
+}
+
+/// The binding of the table.
+pub(crate) fn binding(sorted: bool) -> String {
+    format!(
+        "contract = \"spending\"\n[[source]]\nname = \"payments\"\nformat = \"parquet\"\npath = \"payments.parquet\"\n\
+         [[table]]\nname = \"payment\"\nsorted_by_unit = {sorted}\nsql = \"SELECT person, month, municipality, amount FROM payments\"\n"
+    )
+}
+
+/// The binding of both tables.
+pub(crate) fn binding_with_residents() -> String {
+    format!(
+        "{}[[source]]\nname = \"residents\"\nformat = \"parquet\"\npath = \"residents.parquet\"\n\
+         [[table]]\nname = \"resident\"\nsql = \"SELECT person, month, home FROM residents\"\n",
+        binding(false)
+    )
+}
+
+/// The data contract of the tables.
 pub(crate) fn contract() -> String {
     let titles = "titles = { en = \"t\", fr = \"t\", nl = \"t\", de = \"t\" }";
     let codes: Vec<String> = (0..GROUPS).map(|group| format!("{{ code = \"{}\", {titles} }}", code(group))).collect();
@@ -124,6 +171,8 @@ pub(crate) fn contract() -> String {
          [[table]]\nname = \"payment\"\n{titles}\nmax_rows_per_person = {MAX_ROWS}\nmax_rows = 1000000000\n\
          [[table.column]]\nname = \"municipality\"\ntype = \"code\"\nlist = \"municipality\"\nversion = \"1\"\n{titles}\n\
          [[table.column]]\nname = \"amount\"\ntype = \"number\"\nlo = 0\nhi = {MAX_AMOUNT}\n{titles}\n\
+         [[table]]\nname = \"resident\"\n{titles}\nmax_rows_per_person = 1\nmax_rows = 1000000000\n\
+         [[table.column]]\nname = \"home\"\ntype = \"code\"\nlist = \"municipality\"\nversion = \"1\"\n{titles}\n\
          [[code_list]]\nname = \"municipality\"\nversion = \"1\"\nvalid_from = \"2011-01\"\nvalid_to = \"2011-12\"\ncodes = [\n{codes}]\n"
     )
 }

@@ -4,7 +4,7 @@
 //! The steps are apart so that each can be read alone: [`binding`] is the holder's mapping, `source` opens files, `objections` leaves out who objected, `total` makes the
 //! binding's SQL unable to fail on a row, `lower` turns a plan into what is read and added up, `read` makes integers of columns, `eval` computes
 //! the plan's expressions, `bound` bounds each person and adds up in integers, `physical` puts that on top of the files' scans, `work` runs it,
-//! [`release`](mod@release) draws noise. This crate is the only user of `DataFusion`, and only scanning and the binding's SQL run
+//! [`release`](mod@release) draws noise. Of what is shipped, this crate is the only user of `DataFusion`, and only scanning and the binding's SQL run
 //! there: filter, expressions, bounds and sums are code of this crate, because they carry the privacy.
 //!
 //! What is not here: prices, lattices and noise laws (`commun-privacy`), whether a question may be answered (`commun-trust`).

@@ -175,6 +175,11 @@ fn numbers(array: &ArrayRef, lo: i64, hi: i64, scale: u8) -> Ints {
             let read = |row: usize| number::from_float(floats.value(row), scale).map(|number| clamp(number, lo, hi));
             Ints::from_rows(floats.len(), |row| floats.is_valid(row).then(|| read(row)).flatten())
         }
+        DataType::Decimal128(_, digits) if i16::from(*digits) == i16::from(scale) => {
+            // In the same units already: nothing is left but the bounds.
+            let decimals = array.as_primitive::<Decimal128Type>();
+            Ints::new(decimals.values().iter().map(|decimal| clamp(*decimal, lo, hi)).collect(), validity(decimals))
+        }
         _ => {
             let exact = exact_numbers(array, scale);
             Ints::from_rows(exact.len(), |row| exact[row].map(|number| clamp(number, lo, hi)))

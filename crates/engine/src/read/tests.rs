@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Date32Array, Date64Array, Decimal256Array, DictionaryArray, Float64Array, Int8Array, StringArray, TimestampMicrosecondArray,
-    TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
+    Date32Array, Date64Array, Decimal128Array, Decimal256Array, DictionaryArray, Float64Array, Int8Array, StringArray,
+    TimestampMicrosecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
 };
 use arrow::datatypes::{Int32Type, TimeUnit};
 use commun_domain::plan::time;
@@ -33,6 +33,13 @@ fn numbers_of_every_type_are_clamped_and_never_fail() {
     assert_eq!(read(Float64Array::from(floats), &NUMBER), [None, None, None, Some(250), Some(-100), Some(13), Some(0)]);
     let big = Decimal256Array::from(vec![arrow::datatypes::i256::MAX, arrow::datatypes::i256::MIN]);
     assert_eq!(read(big, &NUMBER), [Some(250), Some(-100)]);
+    for digits in [1, 2, 0] {
+        // Of as many digits as the contract's numbers, of more and of fewer.
+        let one = 10i128.pow(digits);
+        let decimals = Decimal128Array::from(vec![Some(i128::MAX), Some(i128::MIN), Some(-one), None, Some(0), Some(30 * one)]);
+        let decimals = decimals.with_data_type(DataType::Decimal128(38, i8::try_from(digits).unwrap()));
+        assert_eq!(read(decimals, &NUMBER), [Some(250), Some(-100), Some(-10), None, Some(0), Some(250)], "{digits}");
+    }
     let texts = StringArray::from(vec!["1.25", "x", "", "1e400", "2011-01-01"]);
     assert_eq!(read(texts, &NUMBER), [Some(13), None, None, Some(250), None]);
 }
