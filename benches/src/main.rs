@@ -118,14 +118,20 @@ impl Figure {
     }
 
     fn median(&self) -> f64 {
-        self.values.get(self.values.len() / 2).copied().unwrap_or(f64::NAN)
+        let (above, below) = (self.values.len() / 2, self.values.len().saturating_sub(1) / 2);
+        let of = |place: usize| self.values.get(place).copied().unwrap_or(f64::NAN);
+        f64::midpoint(of(below), of(above))
     }
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if args.answer_by_turns {
-        return turns::own::serve();
+        // In one line, which the other end shows.
+        return turns::own::serve().or_else(|error| {
+            eprintln!("{error:#}");
+            std::process::exit(1)
+        });
     }
     let wanted = |measurement: Measurement| args.only.map_or(measurement.is_usual(), |only| only == measurement);
     let started = Moment::now();

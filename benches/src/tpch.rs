@@ -55,8 +55,9 @@ fn one(question: &Tpch, folder: &Path, name: &str, rows: u64, duckdb: Option<&In
     }
     systems.extend(database);
     let outcomes = by_turns(systems, repetitions)?;
-    let ours = outcomes.first().filter(|first| first.name == "engine").context("the engine failed")?;
     let mut figures: Vec<Figure> = outcomes.iter().flat_map(|outcome| outcome.figures(name, rows)).collect();
+    // A binding's join may need more memory than it has; the reason has been shown.
+    let Some(ours) = outcomes.first().filter(|first| first.name == "engine") else { return Ok(figures) };
     for theirs in &outcomes[1..] {
         let compared = compare(question, &contract, ours, theirs).with_context(|| name.to_owned())?;
         eprintln!("{name}: {compared} exact integers are DuckDB's");

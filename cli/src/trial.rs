@@ -16,7 +16,7 @@ use commun_domain::release::{OutputSums, ResultRelease};
 use commun_domain::{Document, Epsilon, Hash32, QueryId, Rho};
 use commun_engine::binding::{Source, SourceFormat, TableBinding};
 use commun_engine::{Binding, DataFusionEngine, Engine};
-use commun_privacy::{answer, price};
+use commun_privacy::price;
 use commun_sql::{compile, strip_explain};
 use commun_trust::names::no_name;
 
