@@ -335,7 +335,7 @@ pub(crate) fn unlike_units(contract: &DataContract, one: &str, other: &str) -> E
     let unit = &contract.unit_column;
     EngineError::Binding(format!(
         "{unit} is a whole number in one of the tables {one} and {other} and a text in the other, so that nobody can tell whether 7 is 007: \
-         make both texts in the SQL, as the texts are written, like CAST(id AS VARCHAR) AS {unit}"
+         make both of one kind in the SQL, by CAST(id AS VARCHAR) AS {unit}, as the texts are written, or by CAST(id AS BIGINT)"
     ))
 }
 

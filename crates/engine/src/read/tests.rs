@@ -70,6 +70,11 @@ fn units_are_integers_or_text_by_their_type() {
     assert_eq!(UnitKind::of(&DataType::Int32), UnitKind::Signed);
     assert_eq!(UnitKind::of(&DataType::UInt64), UnitKind::Unsigned);
     assert_eq!(UnitKind::of(&DataType::Utf8View), UnitKind::Text);
+    // Of two tables: whole numbers meet in their decimal text; whether 7 is '007' nobody knows.
+    assert_eq!(UnitKind::Signed.with(UnitKind::Signed), Some(UnitKind::Signed));
+    assert_eq!(UnitKind::Signed.with(UnitKind::Unsigned), Some(UnitKind::Text));
+    assert_eq!(UnitKind::Text.with(UnitKind::Signed), None);
+    assert_eq!(UnitKind::Unsigned.with(UnitKind::Text), None);
     let array: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some(" "), Some(""), None, Some(&"x".repeat(MAX_UNIT_BYTES + 1))]));
     let known = Units::read(&array, UnitKind::Text).known().unwrap();
     assert_eq!(known.iter().collect::<Vec<_>>(), [true, false, false, false, false]);
