@@ -14,7 +14,7 @@ use commun_domain::ids::QueryId;
 use commun_domain::plan::{Aggregate, AnswerColumn, AnswerValue, Estimate, Output, PrivatePlan};
 use commun_domain::query::{PriceRequest, QuerySettings};
 use commun_domain::units::Rho;
-use commun_engine::{DataFusionEngine, Engine, EngineOptions};
+use commun_engine::{DataFusionEngine, Engine, EngineError, EngineOptions};
 use sqllogictest::{DB, DBOutput, DefaultColumnType};
 use tokio::runtime::Runtime;
 
@@ -155,7 +155,11 @@ impl Commun {
     fn evaluate(&self, plan: &PrivatePlan, query: u8, options: EngineOptions) -> Result<Grid, Fault> {
         let engine = DataFusionEngine::new(self.dataset.binding.clone(), self.dataset.folder.path()).with_options(options);
         let cells = self.runtime.block_on(engine.evaluate(plan, &self::query(query), &self.dataset.contract));
-        cells.map(|cells| cells.outputs).map_err(|error| Fault::Broken(format!("{error}\n{error:?}")))
+        cells.map(|cells| cells.outputs).map_err(|error| {
+            // Rows of tests may be quoted.
+            let detail = if let EngineError::Execution { detail } = &error { detail.expose_locally() } else { "" };
+            Fault::Broken(format!("{error}\n{error:?}\n{detail}"))
+        })
     }
 }
 

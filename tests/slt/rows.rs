@@ -245,8 +245,9 @@ fn accounts() -> Source {
             }
         }
     }
-    let columns = &[("holder", Kind::Text), ("month", Kind::Text), ("segment", Kind::Text), ("credit", Kind::Text), ("joint", Kind::Text)];
-    Source { name: "accounts", file: "accounts.csv", delimiter: b',', columns, rows }
+    let columns =
+        &[("holder", Kind::Integer), ("month", Kind::Text), ("segment", Kind::Text), ("credit", Kind::Text), ("joint", Kind::Text)];
+    Source { name: "accounts", file: "accounts.parquet", delimiter: b',', columns, rows }
 }
 
 /// A time in the weeks before, in or after the first half of 2024, on both sides of what the data contract declares; or what is no time.
