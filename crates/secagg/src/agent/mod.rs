@@ -187,7 +187,7 @@ impl Agent {
             }
             (State::Masked(masked), Round::Consent) => {
                 let set = masked.read::<SurvivorSet>(message)?;
-                let (consented, consent) = masked.consent(&self.own, set)?;
+                let (consented, consent) = masked.consent(&self.own, &set)?;
                 Ok((State::Consented(Box::new(consented)), Reply::Message(consent.to_bytes())))
             }
             (State::Consented(consented), Round::Unmask) => {

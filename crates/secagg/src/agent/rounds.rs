@@ -21,7 +21,7 @@ use crate::graph::peers;
 use crate::refused::Refused;
 use crate::wire::{
     BOX_BYTES, Consent, ConsentStatement, Context, KeyEntry, KeyList, Keys, MaskedHead, MaskedStatement, Message, Proof, ShareList, Shares,
-    SurvivorSet, Unmask,
+    Survivor, SurvivorSet, Unmask,
 };
 
 /// The holder itself.
@@ -165,7 +165,8 @@ impl Shared {
         let cells = std::mem::take(&mut *self.cells);
         let statement = MaskedStatement { context, index: own.index, cells: cells_hash(&cells) };
         let head = MaskedHead { context, index: own.index, cells: statement.cells, signature: sign(&statement, &own.key) };
-        let masked = Masked { attempt: self.attempt, context, senders: list.senders.clone(), shares };
+        let sent = Survivor { index: own.index, cells: statement.cells };
+        let masked = Masked { attempt: self.attempt, context, senders: list.senders.clone(), sent, shares };
         Ok((masked, head, cells))
     }
 
@@ -186,6 +187,8 @@ pub(super) struct Masked {
     attempt: Attempt,
     context: Context,
     senders: Vec<u32>,
+    /// What it signed in R3.
+    sent: Survivor,
     shares: Zeroizing<Vec<SharePair>>,
 }
 
@@ -200,11 +203,11 @@ impl Masked {
     }
 
     /// R4: signs the survivors, once: the state that could sign is used up.
-    pub(super) fn consent(self: Box<Self>, own: &Own, set: SurvivorSet) -> Result<(Consented, Consent), Refused> {
-        checks::survivor_set(&self.context, &self.senders, &set, self.attempt.threshold(), Some(own.index))?;
+    pub(super) fn consent(self: Box<Self>, own: &Own, set: &SurvivorSet) -> Result<(Consented, Consent), Refused> {
+        checks::survivor_set(&self.context, &self.senders, set, self.attempt.threshold(), Some(&self.sent))?;
         let (context, survivors) = (self.context, set.hash());
         let signature = sign(&ConsentStatement { context, survivors, index: own.index }, &own.key);
-        let consented = Consented { masked: *self, survivors: set.survivors, hash: survivors };
+        let consented = Consented { masked: *self, survivors: set.indices(), hash: survivors };
         Ok((consented, Consent { context, survivors, index: own.index, signature }))
     }
 }
@@ -223,7 +226,7 @@ impl Consented {
 
     /// R5: one share for each member of U2, of b for a survivor, of u for the others.
     pub(super) fn unmask(self: Box<Self>, own: &Own, proof: &Proof) -> Result<(Hash32, Unmask), Refused> {
-        let Masked { attempt, context, senders, shares } = &self.masked;
+        let Masked { attempt, context, senders, shares, .. } = &self.masked;
         checks::proof(attempt, context, (&self.survivors, self.hash), proof)?;
         let shares = senders.iter().zip(shares.iter()).map(|(member, share)| {
             let survived = self.survivors.binary_search(member).is_ok();

@@ -58,7 +58,7 @@ impl Proven {
         workers: NonZeroUsize,
     ) -> Result<Outcome, Refused> {
         let (summed, sent) = (&self.summed, &self.summed.sent);
-        let (context, survivors) = (&sent.context, &summed.set.survivors);
+        let (context, survivors) = (&sent.context, summed.set.indices());
         let mut seeds = Seeds { survivors: Vec::new(), dropped: Vec::new() };
         for (place, &member) in sent.senders.iter().enumerate() {
             let entry = sent.listed.list.entry(member).ok_or(Refused::Fault)?;
@@ -85,7 +85,7 @@ impl Proven {
         };
         Ok(Outcome {
             cells: seeds.unmask(attempt, context, sum, workers)?,
-            survivors: survivors.clone(),
+            survivors,
             transcript: transcript(context, &summed.hash),
             record: record.to_bytes(),
             withheld,

@@ -24,7 +24,8 @@ use crate::context::context;
 use crate::refused::Refused;
 use crate::sum::add;
 use crate::wire::{
-    BOX_BYTES, Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Message, Proof, ShareList, Shares, SignedBy, SurvivorSet, Unmask,
+    BOX_BYTES, Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Message, Proof, ShareList, Shares, SignedBy, Survivor, SurvivorSet,
+    Unmask,
 };
 
 pub use ended::Outcome;
@@ -109,7 +110,7 @@ impl Coordinator {
             State::Keys { .. } => self.attempt.indices().collect(),
             State::Shares(listed, _) => listed.list.entries.iter().map(|entry| entry.index).collect(),
             State::Cells { sent, .. } => sent.senders.clone(),
-            State::Consent(summed, _) => summed.set.survivors.clone(),
+            State::Consent(summed, _) => summed.set.indices(),
             State::Unmask(proven, _) => proven.signers.clone(),
             State::Ended(_) => Vec::new(),
         }
@@ -252,7 +253,8 @@ impl Coordinator {
             }
             State::Cells { sent, heads, sum, .. } => {
                 enough(heads.len())?;
-                let set = SurvivorSet { context: sent.context, survivors: heads.keys().copied().collect() };
+                let survivors = heads.values().map(|head| Survivor { index: head.index, cells: head.cells }).collect();
+                let set = SurvivorSet { context: sent.context, survivors };
                 let hash = set.hash();
                 Ok(State::Consent(Summed { sent, heads, sum, set, hash }, BTreeMap::new()))
             }

@@ -11,7 +11,7 @@ use crate::agent::{Agent, Standing};
 use crate::coordinator::Coordinator;
 use crate::record::{Dropped, Part, Record};
 use crate::wire::{
-    Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Message, Proof, ShareList, Shares, SignedBy, SurvivorSet, Unmask, read,
+    Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Message, Proof, ShareList, Shares, SignedBy, Survivor, SurvivorSet, Unmask, read,
 };
 
 const ZERO: Hash32 = Hash32::from_bytes([0; 32]);
@@ -43,7 +43,11 @@ fn messages_reach_their_largest_size_and_do_not_pass_it() {
         fits(members, &Shares { manifest, keys, index: 1, boxes: vec![[5; 80]; members - 1] }, true);
         fits(members, &ShareList { manifest, keys, recipient: 1, senders: all.clone(), boxes: vec![[5; 80]; members - 1] }, true);
         fits(members, &MaskedHead { context: CONTEXT, index: 1, cells: ZERO, signature: [6; 64] }, false);
-        fits(members, &SurvivorSet { context: CONTEXT, survivors: all.clone() }, true);
+        fits(
+            members,
+            &SurvivorSet { context: CONTEXT, survivors: all.iter().map(|&index| Survivor { index, cells: ZERO }).collect() },
+            true,
+        );
         fits(members, &Consent { context: CONTEXT, survivors: ZERO, index: 1, signature: [7; 64] }, false);
         fits(members, &Proof { context: CONTEXT, survivors: ZERO, signatures }, true);
         fits(members, &Unmask { context: CONTEXT, survivors: ZERO, index: 1, shares: vec![[8; 32]; members] }, true);

@@ -11,7 +11,7 @@ use super::super::stage::{CELLS, Passed, Stage};
 use crate::Refused;
 use crate::agent::{Agent, Reply, Standing};
 use crate::attempt::{Attempt, Terms};
-use crate::wire::{KeyEntry, Keys, MaskedHead, SurvivorSet};
+use crate::wire::{KeyEntry, Keys, MaskedHead};
 
 fn accepted(index: u32) -> Agent {
     Agent::accepted(identity(1), index, key(index))
@@ -104,7 +104,7 @@ fn p3_keys_do_not_leave_before_the_slot() {
 fn messages_to_one() -> (Stage, Vec<Vec<u8>>) {
     let mut stage = Stage::new(3, 3, 1, &[]);
     let (_, context) = stage.up_to_cells();
-    let set = SurvivorSet { context, survivors: stage.everyone() };
+    let set = stage.set(context, &stage.everyone());
     let signatures = stage.consents(&[1, 2, 3], &set);
     let proof = stage.proof(&set, signatures);
     for index in [1, 2, 3] {
@@ -146,7 +146,7 @@ fn p3_a_message_before_its_round_or_of_another_attempt_is_refused() {
                 if done > 1 {
                     let context = stage.masked(&list, &shares, &[1, 2, 3]);
                     if done > 2 {
-                        stage.consents(&[1], &SurvivorSet { context, survivors: vec![1, 2, 3] });
+                        stage.consents(&[1], &stage.set(context, &[1, 2, 3]));
                     }
                 }
             }
@@ -214,7 +214,7 @@ fn p8_a_charge_is_taken_back_only_where_nothing_can_have_been_revealed() {
     let (_, messages) = messages_to_one();
     let mut stage = Stage::new(3, 3, 1, &[]);
     let (_, context) = stage.up_to_cells();
-    let set = SurvivorSet { context, survivors: vec![1, 2, 3] };
+    let set = stage.set(context, &[1, 2, 3]);
     let signatures = stage.consents(&[1, 2, 3], &set);
     assert!(stage.agents[&1].refundable());
     let proof = stage.proof(&set, signatures);

@@ -5,7 +5,7 @@ use commun_domain::Document;
 use super::super::adversary::assert_no_leak;
 use super::super::stage::Stage;
 use crate::Refused;
-use crate::wire::{ShareList, SurvivorSet};
+use crate::wire::ShareList;
 
 /// What member 1 says to a share list that the coordinator has changed.
 fn refused(change: impl Fn(&mut ShareList)) -> Refused {
@@ -84,7 +84,7 @@ fn p3_different_sets_of_senders_for_different_members_give_garbage_and_no_leak()
     }
     let context = |senders: &[u32]| crate::context::context(&list, list.hash(), senders);
     // 1 signs for its own view only, and there are at most 3 signatures for either view where 4 are needed.
-    let of_all = SurvivorSet { context: context(&all), survivors: all.clone() };
+    let of_all = stage.set(context(&all), &all);
     assert_eq!(stage.give(1, &of_all), Err(Refused::OtherContext));
     let signatures = stage.consents(&[2, 3], &of_all);
     let proof = stage.proof(&of_all, signatures);
