@@ -126,11 +126,12 @@ impl Agent {
     /// R1, at the slot: takes the noisy cells, makes fresh secrets, and gives KEYS. Before the slot it is refused, and nothing changes.
     ///
     /// `cells`: all outputs in plan order, cells in grid order, with this holder's noise in them. The agent wipes its copy; the caller wipes its own.
-    pub fn keys(&mut self, cells: &[i64], now_ms: u64) -> Result<Reply, Refused> {
+    /// `standing`: as for [`Self::receive`].
+    pub fn keys(&mut self, cells: &[i64], now_ms: u64, standing: Standing) -> Result<Reply, Refused> {
+        self.stand(standing)?;
         let attempt = match &self.state {
             State::Bound(attempt) if now_ms < attempt.slot_ms() => return Err(Refused::BeforeSlot),
             State::Bound(attempt) => attempt.clone(),
-            State::Ended(_) => return Err(Refused::Ended),
             _ => return Err(Refused::OutOfOrder),
         };
         let made = Keyed::new(attempt, &self.own, cells);
@@ -143,16 +144,23 @@ impl Agent {
     ///
     /// `standing` is looked up by the caller for each call, also for a message that came before: nothing leaves after a freeze.
     pub fn receive(&mut self, message: &[u8], standing: Standing) -> Result<Reply, Refused> {
-        if matches!(self.state, State::Ended(_)) {
-            return Err(Refused::Ended);
-        }
-        self.answer(message, standing).inspect_err(|&refused| self.end(refused))
+        self.stand(standing)?;
+        self.answer(message).inspect_err(|&refused| self.end(refused))
     }
 
-    fn answer(&mut self, message: &[u8], standing: Standing) -> Result<Reply, Refused> {
-        if standing == Standing::Frozen {
-            return Err(Refused::Frozen);
+    /// Goes on only if the attempt has not ended; a freeze ends it.
+    fn stand(&mut self, standing: Standing) -> Result<(), Refused> {
+        match (&self.state, standing) {
+            (State::Ended(_), _) => Err(Refused::Ended),
+            (_, Standing::Clear) => Ok(()),
+            (_, Standing::Frozen) => {
+                self.end(Refused::Frozen);
+                Err(Refused::Frozen)
+            }
         }
+    }
+
+    fn answer(&mut self, message: &[u8]) -> Result<Reply, Refused> {
         let round = match tag_of(message) {
             Some(KeyList::TAG) => Round::Shares,
             Some(ShareList::TAG) => Round::Cells,
@@ -209,9 +217,10 @@ impl Agent {
         self.finished.clear();
     }
 
-    /// The newest answer, again: for a new connection.
-    pub fn newest(&self) -> Option<&Reply> {
-        self.finished.last().map(|finished| &finished.reply)
+    /// The newest answer, again: for a new connection. None before R1. `standing`: as for [`Self::receive`].
+    pub fn newest(&mut self, standing: Standing) -> Result<Option<&Reply>, Refused> {
+        self.stand(standing)?;
+        Ok(self.finished.last().map(|finished| &finished.reply))
     }
 
     /// A round's deadline passed, or the link's session is over: the attempt ends. One that is done stays done.

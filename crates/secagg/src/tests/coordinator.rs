@@ -45,7 +45,7 @@ impl Table {
         let coordinator = &self.coordinator;
         let said = (1..).zip(&mut self.agents).map(|(index, agent)| {
             let reply = match coordinator.message_for(index) {
-                None => agent.keys(&[i64::from(index), -5], SLOT_MS),
+                None => agent.keys(&[i64::from(index), -5], SLOT_MS, Standing::Clear),
                 Some(message) => agent.receive(&message, Standing::Clear),
             };
             (index, reply.unwrap())

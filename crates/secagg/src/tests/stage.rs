@@ -90,7 +90,7 @@ impl Stage {
     pub(crate) fn honest_entries(&mut self) -> Vec<KeyEntry> {
         let mut entries = Vec::new();
         for (&index, agent) in &mut self.agents {
-            let Reply::Message(message) = agent.keys(&self.plain[&index], SLOT_MS).unwrap() else { panic!() };
+            let Reply::Message(message) = agent.keys(&self.plain[&index], SLOT_MS, Standing::Clear).unwrap() else { panic!() };
             entries.push(Keys::from_bytes(&message).unwrap().entry);
             self.passed.push(Passed::From(index, message));
         }

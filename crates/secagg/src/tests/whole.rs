@@ -66,7 +66,7 @@ impl Run {
                     continue;
                 }
                 let reply = match told {
-                    None => agent.keys(&self.plain[&index], SLOT_MS)?,
+                    None => agent.keys(&self.plain[&index], SLOT_MS, Standing::Clear)?,
                     Some(message) => agent.receive(&message, Standing::Clear)?,
                 };
                 let receipt = match reply {
