@@ -73,7 +73,7 @@ enum State {
     Shared(Box<Shared>),
     Masked(Box<Masked>),
     Consented(Box<Consented>),
-    Done(Hash32),
+    Done,
     Ended(Refused),
 }
 
@@ -86,6 +86,8 @@ pub struct Agent {
     sent_cells: bool,
     sent_unmask: bool,
     every_share_is_needed: bool,
+    /// H(transcript), from R5 on, also when the attempt ends afterwards.
+    transcript: Option<Hash32>,
 }
 
 impl Agent {
@@ -99,6 +101,7 @@ impl Agent {
             sent_cells: false,
             sent_unmask: false,
             every_share_is_needed: false,
+            transcript: None,
         }
     }
 
@@ -201,7 +204,8 @@ impl Agent {
             (State::Consented(consented), Round::Unmask) => {
                 let proof = consented.read::<Proof>(message)?;
                 let (transcript, unmask) = consented.unmask(&self.own, &proof)?;
-                Ok((State::Done(transcript), Reply::Message(unmask.to_bytes())))
+                self.transcript = Some(transcript);
+                Ok((State::Done, Reply::Message(unmask.to_bytes())))
             }
             _ => Err(Refused::OutOfOrder),
         }
@@ -225,7 +229,7 @@ impl Agent {
 
     /// A round's deadline passed, or the link's session is over: the attempt ends. One that is done stays done.
     pub fn deadline_passed(&mut self) {
-        if !matches!(self.state, State::Done(_) | State::Ended(_)) {
+        if !matches!(self.state, State::Done | State::Ended(_)) {
             self.end(Refused::Late);
         }
     }
@@ -250,9 +254,9 @@ impl Agent {
         if let State::Ended(reason) = self.state { Some(reason) } else { None }
     }
 
-    /// H(transcript), once this agent has given its shares: to be compared with the published one.
-    pub fn transcript(&self) -> Option<Hash32> {
-        if let State::Done(transcript) = self.state { Some(transcript) } else { None }
+    /// H(transcript), once this agent has given its shares: to be compared with the published one. Whatever comes later leaves it.
+    pub const fn transcript(&self) -> Option<Hash32> {
+        self.transcript
     }
 
     /// This holder's public key.
