@@ -86,6 +86,8 @@ pub struct Agent {
     sent_cells: bool,
     sent_unmask: bool,
     every_share_is_needed: bool,
+    /// Whose box or share ended the attempt.
+    complaint: Option<u32>,
     /// H(transcript), from R5 on, also when the attempt ends afterwards.
     transcript: Option<Hash32>,
 }
@@ -101,6 +103,7 @@ impl Agent {
             sent_cells: false,
             sent_unmask: false,
             every_share_is_needed: false,
+            complaint: None,
             transcript: None,
         }
     }
@@ -193,7 +196,11 @@ impl Agent {
             }
             (State::Shared(shared), Round::Cells) => {
                 let list = shared.read::<ShareList>(message)?;
-                let (masked, head, cells) = shared.mask(&self.own, &list)?;
+                let shares = shared.opened(&self.own, &list).map_err(|(refused, dealer)| {
+                    self.complaint = dealer;
+                    refused
+                })?;
+                let (masked, head, cells) = shared.mask(&self.own, &list, shares)?;
                 Ok((State::Masked(Box::new(masked)), Reply::Cells { head: head.to_bytes(), cells: Arc::new(cells) }))
             }
             (State::Masked(masked), Round::Consent) => {
@@ -252,6 +259,12 @@ impl Agent {
     /// Why the attempt has ended, if it has.
     pub fn ended(&self) -> Option<Refused> {
         if let State::Ended(reason) = self.state { Some(reason) } else { None }
+    }
+
+    /// Whose box did not open, or held no share, if that is why the attempt has ended: to be told to the coordinator and the log, or this
+    /// holder looks like the one that dropped out. Boxes pass through the coordinator, so it says "the dealer or the coordinator".
+    pub const fn complaint(&self) -> Option<u32> {
+        self.complaint
     }
 
     /// H(transcript), once this agent has given its shares: to be compared with the published one. Whatever comes later leaves it.

@@ -142,20 +142,30 @@ impl Shared {
         self.attempt.threshold() == self.list.entries.len()
     }
 
-    /// R3: opens the shares of U2, and masks the cells.
-    pub(super) fn mask(mut self: Box<Self>, own: &Own, list: &ShareList) -> Result<(Masked, MaskedHead, Vec<u64>), Refused> {
-        checks::share_list(&self.list, self.keys, list, own.index, self.attempt.threshold())?;
-        let context = context::context(&self.list, self.keys, &list.senders);
+    /// R3: opens the shares of U2, in order. With a refusal comes the dealer whose box or share it is about, if it is about one.
+    pub(super) fn opened(&self, own: &Own, list: &ShareList) -> Result<Opened, (Refused, Option<u32>)> {
+        checks::share_list(&self.list, self.keys, list, own.index, self.attempt.threshold()).map_err(|refused| (refused, None))?;
         let mut boxes = list.boxes.iter();
         let mut shares = Zeroizing::new(Vec::with_capacity(list.senders.len()));
         for &sender in &list.senders {
             // One box for each sender but this agent, as was checked.
             let share = match if sender == own.index { None } else { boxes.next() } {
                 None => *self.own_share,
-                Some(sealed) => self.open(own, sender, sealed)?,
+                Some(sealed) => self.open(own, sender, sealed).map_err(|refused| (refused, named(refused, sender)))?,
             };
             shares.push(share);
         }
+        Ok(shares)
+    }
+
+    /// R3: masks the cells.
+    pub(super) fn mask(
+        mut self: Box<Self>,
+        own: &Own,
+        list: &ShareList,
+        shares: Opened,
+    ) -> Result<(Masked, MaskedHead, Vec<u64>), Refused> {
+        let context = context::context(&self.list, self.keys, &list.senders);
         let mut masks = vec![(self_key(&context, own.index, &self.b)?, Sign::Plus)];
         for (peer, sign) in peers(own.index, &list.senders) {
             let key = self.mask_key.derive_with(&self.entry(peer)?.mask_key, &own.pair_info(&context, peer))?;
@@ -181,6 +191,14 @@ impl Shared {
     }
 }
 
+/// Shares of each member of U2.
+pub(super) type Opened = Zeroizing<Vec<SharePair>>;
+
+/// A dealer is named for its box or share, not for a fault of this machine.
+fn named(refused: Refused, dealer: u32) -> Option<u32> {
+    matches!(refused, Refused::Sealed | Refused::ShareValue).then_some(dealer)
+}
+
 /// After R3. Only the shares of others are left, and its own: no key and no cell.
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Masked {
@@ -189,7 +207,7 @@ pub(super) struct Masked {
     senders: Vec<u32>,
     /// What it signed in R3.
     sent: Survivor,
-    shares: Zeroizing<Vec<SharePair>>,
+    shares: Opened,
 }
 
 impl Masked {
