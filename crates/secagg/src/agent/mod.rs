@@ -242,12 +242,14 @@ impl Agent {
     }
 
     /// Whether the charge may be taken back: no cells were sent, or every member's share is needed and this one's was not sent. The rest of
-    /// the rule (this process reserved, it was on time at its slot) is the ledger's.
+    /// the rule (this process reserved, it was on time at its slot) is the ledger's. Once it was taken back it may not be again.
     pub fn refundable(&self) -> bool {
-        !self.sent_cells || (self.every_share_is_needed && !self.sent_unmask)
+        let hidden = !self.sent_cells || (self.every_share_is_needed && !self.sent_unmask);
+        hidden && self.ended() != Some(Refused::Refunded)
     }
 
-    /// Ends the attempt so that a refund may be written; afterwards no message of it is sent. False, and nothing changes, if it may not.
+    /// Ends the attempt so that a refund may be written; afterwards no message of it is sent. False, and nothing changes, if it may not: true
+    /// at most once.
     pub fn refund(&mut self) -> bool {
         let allowed = self.refundable();
         if allowed {

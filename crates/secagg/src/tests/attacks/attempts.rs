@@ -248,6 +248,7 @@ fn p8_a_charge_is_taken_back_only_where_nothing_can_have_been_revealed() {
     assert!(agent.refund());
     assert_eq!(agent.receive(&messages[3], Standing::Clear), Err(Refused::Ended));
     assert_eq!(agent.ended(), Some(Refused::Refunded));
+    assert!(!agent.refundable() && !agent.refund(), "a charge is taken back once");
     // T < |U1|: from the moment the cells are sent the others can unmask them.
     let mut stage = Stage::new(4, 3, 1, &[]);
     let list = stage.key_list();
