@@ -142,7 +142,7 @@ fn run(members: u32, colluders: u32, cells: usize, dropouts: u32) -> anyhow::Res
                 Some(message) => agent.receive(&message, Standing::Clear),
             })??;
             let said = match reply {
-                Reply::Message(message) => Said::Message(message),
+                Reply::Message(message) => Said::Message(message.to_vec()),
                 Reply::Cells { head, cells } => Said::Cells(head, cells.to_vec()),
             };
             cost.agent_bytes += said.bytes();

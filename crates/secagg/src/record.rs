@@ -17,7 +17,7 @@ use crate::sum::{Seeds, add};
 use crate::wire::{Context, KeyEntry, KeyList, MaskedHead, Message, Proof, SignedBy, Survivor, SurvivorSet};
 
 /// A survivor's part of the sum.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Part {
     /// Its index.
     pub index: u32,
@@ -30,8 +30,15 @@ pub struct Part {
 }
 canonical_struct!(Part { index, cells, signature, b });
 
+/// Without the seed.
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part").field("index", &self.index).field("cells", &self.cells).finish_non_exhaustive()
+    }
+}
+
 /// A member that sent shares and no cells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Dropped {
     /// Its index.
     pub index: u32,
@@ -39,6 +46,13 @@ pub struct Dropped {
     pub u: [u8; 32],
 }
 canonical_struct!(Dropped { index, u });
+
+/// Without the seed.
+impl std::fmt::Debug for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dropped").field("index", &self.index).finish_non_exhaustive()
+    }
+}
 
 /// Everything that is needed, beside the attempt and the masked cells, to add a result up again.
 #[derive(Clone, Debug, PartialEq, Eq)]

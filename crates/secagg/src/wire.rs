@@ -4,6 +4,7 @@
 
 use commun_domain::encoding::Encode;
 use commun_domain::{Document, Hash32, canonical_struct};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::refused::Refused;
 
@@ -242,7 +243,9 @@ canonical_struct!(Proof { context, survivors, signatures });
 
 /// R5, agent to coordinator: one share for each member of U2, in order: of b if it survived, of u if it did not. There is no place for
 /// both.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Wiped when dropped, and not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Unmask {
     /// The view.
     pub context: Context,
@@ -254,6 +257,20 @@ pub struct Unmask {
     pub shares: Vec<[u8; 32]>,
 }
 canonical_struct!(Unmask { context, survivors, index, shares });
+
+impl Drop for Unmask {
+    fn drop(&mut self) {
+        self.shares.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Unmask {}
+
+impl std::fmt::Debug for Unmask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Unmask of {} shares by {}", self.shares.len(), self.index)
+    }
+}
 
 macro_rules! documents {
     ($($name:ident = $tag:literal $(, $fixed:expr, $each:expr)?;)*) => {$(

@@ -12,9 +12,10 @@ mod rounds;
 
 use std::sync::Arc;
 
-use commun_domain::encoding::{sha256, tag_of};
+use commun_domain::encoding::{Encode, sha256, tag_of};
 use commun_domain::{Document, Hash32, PublicKey};
 use ed25519_dalek::SigningKey;
+use zeroize::Zeroizing;
 
 use crate::attempt::{Attempt, Identity};
 use crate::refused::Refused;
@@ -31,10 +32,10 @@ pub enum Standing {
 }
 
 /// What an agent sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// One message.
-    Message(Vec<u8>),
+    /// One message; wiped when dropped, because that of R5 holds opened shares.
+    Message(Zeroizing<Vec<u8>>),
     /// R3: a head, and the masked cells, which travel in chunks.
     Cells {
         /// A [`MaskedHead`](crate::wire::MaskedHead).
@@ -42,6 +43,26 @@ pub enum Reply {
         /// Masked cells, outputs in plan order, cells in grid order.
         cells: Arc<Vec<u64>>,
     },
+}
+
+impl Reply {
+    /// Written in one piece: growing would leave copies behind.
+    fn of<M: Message>(message: &M, attempt_members: usize) -> Self {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(M::max_bytes(attempt_members)));
+        M::TAG.encode(&mut bytes);
+        message.encode(&mut bytes);
+        Self::Message(bytes)
+    }
+}
+
+/// Sizes only: a log of it shows no share.
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Message(bytes) => write!(f, "Message of {} bytes", bytes.len()),
+            Self::Cells { cells, .. } => write!(f, "{} masked cells", cells.len()),
+        }
+    }
 }
 
 /// Rounds of an agent, in order.
@@ -140,10 +161,11 @@ impl Agent {
             State::Bound(attempt) => attempt.clone(),
             _ => return Err(Refused::OutOfOrder),
         };
+        let members = attempt.members();
         let made = Keyed::new(attempt, &self.own, cells);
         let (keyed, keys) = made.inspect_err(|&refused| self.end(refused))?;
         self.state = State::Keyed(Box::new(keyed));
-        Ok(self.remember(Round::Keys, None, Reply::Message(keys.to_bytes())))
+        Ok(self.remember(Round::Keys, None, Reply::of(&keys, members)))
     }
 
     /// R2 to R5: a message of the coordinator, and the answer to it. Any refusal ends the attempt.
@@ -189,30 +211,30 @@ impl Agent {
         // Taken out: what fails on the way is dropped, and dropping wipes it.
         match (std::mem::replace(&mut self.state, State::Ended(Refused::Fault)), round) {
             (State::Keyed(keyed), Round::Shares) => {
-                let list = keyed.read::<KeyList>(message)?;
+                let (list, members) = (keyed.read::<KeyList>(message)?, keyed.members());
                 let (next, shares) = keyed.shares(&self.own, &list)?;
                 self.every_share_is_needed = next.every_share_is_needed();
-                Ok((State::Shared(Box::new(next)), Reply::Message(shares.to_bytes())))
+                Ok((State::Shared(Box::new(next)), Reply::of(&shares, members)))
             }
             (State::Shared(shared), Round::Cells) => {
                 let list = shared.read::<ShareList>(message)?;
-                let shares = shared.opened(&self.own, &list).map_err(|(refused, dealer)| {
+                let pairs = shared.opened(&self.own, &list).map_err(|(refused, dealer)| {
                     self.complaint = dealer;
                     refused
                 })?;
-                let (masked, head, cells) = shared.mask(&self.own, &list, shares)?;
+                let (masked, head, cells) = shared.mask(&self.own, &list, pairs)?;
                 Ok((State::Masked(Box::new(masked)), Reply::Cells { head: head.to_bytes(), cells: Arc::new(cells) }))
             }
             (State::Masked(masked), Round::Consent) => {
-                let set = masked.read::<SurvivorSet>(message)?;
+                let (set, members) = (masked.read::<SurvivorSet>(message)?, masked.members());
                 let (consented, consent) = masked.consent(&self.own, &set)?;
-                Ok((State::Consented(Box::new(consented)), Reply::Message(consent.to_bytes())))
+                Ok((State::Consented(Box::new(consented)), Reply::of(&consent, members)))
             }
             (State::Consented(consented), Round::Unmask) => {
-                let proof = consented.read::<Proof>(message)?;
+                let (proof, members) = (consented.read::<Proof>(message)?, consented.members());
                 let (transcript, unmask) = consented.unmask(&self.own, &proof)?;
                 self.transcript = Some(transcript);
-                Ok((State::Done, Reply::Message(unmask.to_bytes())))
+                Ok((State::Done, Reply::of(&unmask, members)))
             }
             _ => Err(Refused::OutOfOrder),
         }

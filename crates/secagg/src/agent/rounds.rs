@@ -1,5 +1,5 @@
 //! What an agent holds between two rounds, and how each round uses it up. Secrets are wiped when a state is dropped; each state keeps
-//! only what later rounds need.
+//! only what later rounds need. They stay where they are on the heap when one state becomes the next, so that moving leaves no copy.
 
 use commun_domain::{Document, Hash32};
 use curve25519_dalek::Scalar;
@@ -65,8 +65,8 @@ impl Own {
 pub(super) struct Keyed {
     attempt: Attempt,
     entry: KeyEntry,
-    b: Zeroizing<Scalar>,
-    u: Zeroizing<Scalar>,
+    b: Box<Zeroizing<Scalar>>,
+    u: Box<Zeroizing<Scalar>>,
     seal_key: ExchangeKey,
     mask_key: ExchangeKey,
     cells: Zeroizing<Vec<u64>>,
@@ -80,7 +80,7 @@ impl Keyed {
         }
         let manifest = attempt.manifest();
         let seeds = random_scalars(2)?;
-        let (b, u) = (Zeroizing::new(seeds[0]), Zeroizing::new(seeds[1]));
+        let (b, u) = (Box::new(Zeroizing::new(seeds[0])), Box::new(Zeroizing::new(seeds[1])));
         let seal_key = ExchangeKey::new(&random_secret()?)?;
         let mask_key = ExchangeKey::new(&mask_secret(manifest, own.index, &u)?)?;
         let mut entry = KeyEntry {
@@ -94,6 +94,10 @@ impl Keyed {
         let keys = Keys { manifest, entry: entry.clone() };
         let cells = Zeroizing::new(cells.iter().map(|cell| cell.cast_unsigned()).collect());
         Ok((Self { attempt, entry, b, u, seal_key, mask_key, cells }, keys))
+    }
+
+    pub(super) fn members(&self) -> usize {
+        self.attempt.members()
     }
 
     pub(super) fn read<M: Message>(&self, message: &[u8]) -> Result<M, Refused> {
@@ -113,7 +117,7 @@ impl Keyed {
             let key = self.seal_key.derive_with(&other.seal_key, &info)?;
             boxes.push(seal(&key, &info, &Zeroizing::new(share_of(other.index)))?);
         }
-        let own_share = Zeroizing::new(share_of(own.index));
+        let own_share = Box::new(Zeroizing::new(share_of(own.index)));
         let Self { attempt, b, seal_key, mask_key, cells, .. } = *self;
         let shared = Shared { attempt, list: list.clone(), keys, b, seal_key, mask_key, cells, own_share };
         Ok((shared, Shares { manifest, keys, index: own.index, boxes }))
@@ -125,11 +129,11 @@ pub(super) struct Shared {
     attempt: Attempt,
     list: KeyList,
     keys: Hash32,
-    b: Zeroizing<Scalar>,
+    b: Box<Zeroizing<Scalar>>,
     seal_key: ExchangeKey,
     mask_key: ExchangeKey,
     cells: Zeroizing<Vec<u64>>,
-    own_share: Zeroizing<SharePair>,
+    own_share: Box<Zeroizing<SharePair>>,
 }
 
 impl Shared {
@@ -150,7 +154,7 @@ impl Shared {
         for &sender in &list.senders {
             // One box for each sender but this agent, as was checked.
             let share = match if sender == own.index { None } else { boxes.next() } {
-                None => *self.own_share,
+                None => **self.own_share,
                 Some(sealed) => self.open(own, sender, sealed).map_err(|refused| (refused, named(refused, sender)))?,
             };
             shares.push(share);
@@ -166,7 +170,9 @@ impl Shared {
         shares: Opened,
     ) -> Result<(Masked, MaskedHead, Vec<u64>), Refused> {
         let context = context::context(&self.list, self.keys, &list.senders);
-        let mut masks = vec![(self_key(&context, own.index, &self.b)?, Sign::Plus)];
+        // One for each member of U2: it never grows, or keys would be left behind.
+        let mut masks = Vec::with_capacity(list.senders.len());
+        masks.push((self_key(&context, own.index, &self.b)?, Sign::Plus));
         for (peer, sign) in peers(own.index, &list.senders) {
             let key = self.mask_key.derive_with(&self.entry(peer)?.mask_key, &own.pair_info(&context, peer))?;
             masks.push((key, sign));
@@ -211,6 +217,10 @@ pub(super) struct Masked {
 }
 
 impl Masked {
+    pub(super) fn members(&self) -> usize {
+        self.attempt.members()
+    }
+
     pub(super) fn read<M: Message>(&self, message: &[u8]) -> Result<M, Refused> {
         read(&self.attempt, message)
     }
@@ -238,6 +248,10 @@ pub(super) struct Consented {
 }
 
 impl Consented {
+    pub(super) fn members(&self) -> usize {
+        self.masked.attempt.members()
+    }
+
     pub(super) fn read<M: Message>(&self, message: &[u8]) -> Result<M, Refused> {
         read(&self.masked.attempt, message)
     }
@@ -246,6 +260,7 @@ impl Consented {
     pub(super) fn unmask(self: Box<Self>, own: &Own, proof: &Proof) -> Result<(Hash32, Unmask), Refused> {
         let Masked { attempt, context, senders, shares, .. } = &self.masked;
         checks::proof(attempt, context, (&self.survivors, self.hash), proof)?;
+        // As many as an exact iterator says: collecting does not grow.
         let shares = senders.iter().zip(shares.iter()).map(|(member, share)| {
             let survived = self.survivors.binary_search(member).is_ok();
             if survived { share.b.to_bytes() } else { share.u.to_bytes() }

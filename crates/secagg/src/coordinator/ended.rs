@@ -14,7 +14,7 @@ use crate::refused::Refused;
 use crate::sum::Seeds;
 
 /// What an attempt ended with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The sum over the survivors: outputs in plan order, cells in grid order, in lattice steps.
     pub cells: Vec<i64>,
@@ -28,6 +28,15 @@ pub struct Outcome {
     pub withheld: Vec<u32>,
     /// Wrong shares, by dealer and holder: the lie of the one and that of the other look alike.
     pub wrong_shares: Vec<WrongShare>,
+}
+
+/// Without the record, which holds seeds, and without cells.
+impl std::fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Outcome");
+        shown.field("survivors", &self.survivors).field("transcript", &self.transcript);
+        shown.field("withheld", &self.withheld).field("wrong_shares", &self.wrong_shares).finish_non_exhaustive()
+    }
 }
 
 impl Coordinator {

@@ -34,7 +34,9 @@ impl Code {
         Scalar::invert_batch_alloc(&mut inverses);
         // `differences` has x_j - x_k where the formula has x_k - x_j: one sign for each of the m - 1 others.
         if xs.len().is_multiple_of(2) {
-            inverses.iter_mut().for_each(|inverse| *inverse = -*inverse);
+            for inverse in &mut inverses {
+                *inverse = -*inverse;
+            }
         }
         Self { xs: xs.to_vec(), through_zero: vanishing(xs), inverses }
     }

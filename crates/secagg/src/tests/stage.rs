@@ -79,7 +79,7 @@ impl Stage {
         self.passed.push(Passed::To(to, bytes));
         if let Ok(reply) = &reply {
             self.passed.push(match reply {
-                Reply::Message(message) => Passed::From(to, message.clone()),
+                Reply::Message(message) => Passed::From(to, message.to_vec()),
                 Reply::Cells { head, cells } => Passed::Cells(to, MaskedHead::from_bytes(head).unwrap(), Arc::clone(cells)),
             });
         }
@@ -92,7 +92,7 @@ impl Stage {
         for (&index, agent) in &mut self.agents {
             let Reply::Message(message) = agent.keys(&self.plain[&index], SLOT_MS, Standing::Clear).unwrap() else { panic!() };
             entries.push(Keys::from_bytes(&message).unwrap().entry);
-            self.passed.push(Passed::From(index, message));
+            self.passed.push(Passed::From(index, message.to_vec()));
         }
         entries
     }

@@ -11,7 +11,7 @@ use super::super::stage::{CELLS, Passed, Stage};
 use crate::Refused;
 use crate::agent::{Agent, Reply, Standing};
 use crate::attempt::{Attempt, Terms};
-use crate::wire::{KeyEntry, Keys, MaskedHead};
+use crate::wire::{KeyEntry, Keys, MaskedHead, Message, Unmask};
 
 fn accepted(index: u32) -> Agent {
     Agent::accepted(identity(1), index, key(index))
@@ -134,6 +134,16 @@ fn p3_a_resend_is_answered_with_the_same_bytes_and_another_input_ends_the_attemp
     assert_eq!(agent.newest(Standing::Clear), Err(Refused::Ended));
     // Its shares are out: what it agreed to can still be compared with what is published.
     assert!(transcript.is_some() && agent.transcript() == transcript);
+}
+
+#[test]
+fn opened_shares_are_wiped_with_their_message_and_kept_answer() {
+    fn wiped(_: &impl zeroize::ZeroizeOnDrop) {}
+    let mut stage = messages_to_one().0;
+    let Ok(Some(Reply::Message(kept))) = stage.agents.get_mut(&1).unwrap().newest(Standing::Clear) else { panic!() };
+    wiped(kept);
+    wiped(&Unmask::from_bytes(kept).unwrap());
+    assert!(kept.len() <= Unmask::max_bytes(3) && kept.capacity() == Unmask::max_bytes(3), "written in one piece");
 }
 
 #[test]
