@@ -138,11 +138,11 @@ fn run(members: u32, colluders: u32, cells: usize, dropouts: u32) -> anyhow::Res
             let told = timed(&mut cost.coordinator_ms, || coordinator.message_for(*index))?;
             cost.agent_bytes += count(told.as_ref().map_or(0, Vec::len));
             let reply = timed(&mut cost.agent_ms, || match told {
-                None => agent.keys(&ones, 0),
+                None => agent.keys(&ones, 0, Standing::Clear),
                 Some(message) => agent.receive(&message, Standing::Clear),
             })??;
             let said = match reply {
-                Reply::Message(message) => Said::Message(message),
+                Reply::Message(message) => Said::Message(message.to_vec()),
                 Reply::Cells { head, cells } => Said::Cells(head, cells.to_vec()),
             };
             cost.agent_bytes += said.bytes();

@@ -177,8 +177,9 @@ impl Peer {
 
     pub(crate) fn unmask(&self) -> anyhow::Result<Vec<u8>> {
         let ((context, senders), set) = self.view.as_ref().zip(self.survivors.as_ref()).ok_or_else(|| anyhow!("R5 before R4"))?;
+        let survivors = set.indices();
         let shares = senders.iter().map(|member| {
-            let survived = set.survivors.binary_search(member).is_ok();
+            let survived = survivors.binary_search(member).is_ok();
             match self.opened.get(member) {
                 Some((b, u)) => *if survived { b } else { u },
                 None => share(*member, u8::from(!survived), self.index),

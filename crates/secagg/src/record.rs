@@ -14,10 +14,10 @@ use crate::context::{context, transcript};
 use crate::crypto::seal::canonical;
 use crate::refused::Refused;
 use crate::sum::{Seeds, add};
-use crate::wire::{Context, KeyEntry, KeyList, MaskedHead, Message, Proof, SignedBy, SurvivorSet};
+use crate::wire::{Context, KeyEntry, KeyList, MaskedHead, Message, Proof, SignedBy, Survivor, SurvivorSet};
 
 /// A survivor's part of the sum.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Part {
     /// Its index.
     pub index: u32,
@@ -30,8 +30,15 @@ pub struct Part {
 }
 canonical_struct!(Part { index, cells, signature, b });
 
+/// Without the seed.
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part").field("index", &self.index).field("cells", &self.cells).finish_non_exhaustive()
+    }
+}
+
 /// A member that sent shares and no cells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Dropped {
     /// Its index.
     pub index: u32,
@@ -39,6 +46,13 @@ pub struct Dropped {
     pub u: [u8; 32],
 }
 canonical_struct!(Dropped { index, u });
+
+/// Without the seed.
+impl std::fmt::Debug for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dropped").field("index", &self.index).finish_non_exhaustive()
+    }
+}
 
 /// Everything that is needed, beside the attempt and the masked cells, to add a result up again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,22 +118,24 @@ pub fn readd(
     }
     let hash = survivors.hash();
     let cells = record.seeds()?.unmask(attempt, &context, sum, workers)?;
-    Ok(Readded { cells, survivors: survivors.survivors, transcript: transcript(&context, &hash) })
+    Ok(Readded { cells, survivors: survivors.indices(), transcript: transcript(&context, &hash) })
 }
 
 impl Record {
-    /// U2 within U1; U3 and the dropped members together are U2; T signed U3.
+    /// U2 within U1; U3 and the dropped members together are U2; T signed U3 with these cells.
     fn check_sets(&self, attempt: &Attempt, context: &Context) -> Result<SurvivorSet, Refused> {
         checks::set(&self.senders, self.keys.entries.iter().map(|entry| entry.index), attempt.threshold())?;
-        let survivors = SurvivorSet { context: *context, survivors: self.parts.iter().map(|part| part.index).collect() };
+        let survivors = self.parts.iter().map(|part| Survivor { index: part.index, cells: part.cells }).collect();
+        let survivors = SurvivorSet { context: *context, survivors };
+        let indices = survivors.indices();
         checks::survivor_set(context, &self.senders, &survivors, attempt.threshold(), None)?;
-        let expected = self.senders.iter().copied().filter(|sender| survivors.survivors.binary_search(sender).is_err());
+        let expected = self.senders.iter().copied().filter(|sender| indices.binary_search(sender).is_err());
         if !expected.eq(self.dropped.iter().map(|dropped| dropped.index)) {
             return Err(Refused::Record);
         }
         let hash = survivors.hash();
         let proof = Proof { context: *context, survivors: hash, signatures: self.consents.clone() };
-        checks::proof(attempt, context, (&survivors.survivors, hash), &proof)?;
+        checks::proof(attempt, context, (&indices, hash), &proof)?;
         Ok(survivors)
     }
 

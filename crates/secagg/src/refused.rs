@@ -117,6 +117,8 @@ refusals! {
     // CONSISTENCY and UNMASK.
     /// Self is not among the survivors.
     LeftOut = "LEFT_OUT", "this holder answered in time and is not among the survivors", "count it; from the fourth time a person must decide";
+    /// Listed with other cells than it sent.
+    OwnCells = "OWN_CELLS", "this holder is listed with other masked cells than it signed", ATTACK;
     /// Not T signatures.
     SignatureCount = "SIGNATURE_COUNT", "there are not exactly T signatures of distinct survivors", ATTACK;
     /// The proof is for another set.

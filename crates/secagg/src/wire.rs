@@ -4,6 +4,7 @@
 
 use commun_domain::encoding::Encode;
 use commun_domain::{Document, Hash32, canonical_struct};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::refused::Refused;
 
@@ -164,15 +165,33 @@ pub struct MaskedStatement {
 }
 canonical_struct!(MaskedStatement { context, index, cells });
 
-/// R4, coordinator to U3: who is in the sum. Its hash is H(U3).
+/// A member of U3, and what it added to the sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survivor {
+    /// Its index.
+    pub index: u32,
+    /// Hash of its masked cells, as in its [`MaskedHead`].
+    pub cells: Hash32,
+}
+canonical_struct!(Survivor { index, cells });
+
+/// R4, coordinator to U3: who is in the sum, and with which masked cells. Its hash is H(U3): who signs it fixes every term of the sum before a
+/// share is opened, so that nobody can choose its cells with the sum before its eyes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SurvivorSet {
     /// The view.
     pub context: Context,
-    /// U3, ascending.
-    pub survivors: Vec<u32>,
+    /// U3, ascending by index.
+    pub survivors: Vec<Survivor>,
 }
 canonical_struct!(SurvivorSet { context, survivors });
+
+impl SurvivorSet {
+    /// Indices of U3, in the set's order.
+    pub fn indices(&self) -> Vec<u32> {
+        self.survivors.iter().map(|survivor| survivor.index).collect()
+    }
+}
 
 /// R4, agent to coordinator: its signature on the survivors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,7 +243,9 @@ canonical_struct!(Proof { context, survivors, signatures });
 
 /// R5, agent to coordinator: one share for each member of U2, in order: of b if it survived, of u if it did not. There is no place for
 /// both.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Wiped when dropped, and not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Unmask {
     /// The view.
     pub context: Context,
@@ -236,6 +257,20 @@ pub struct Unmask {
     pub shares: Vec<[u8; 32]>,
 }
 canonical_struct!(Unmask { context, survivors, index, shares });
+
+impl Drop for Unmask {
+    fn drop(&mut self) {
+        self.shares.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Unmask {}
+
+impl std::fmt::Debug for Unmask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Unmask of {} shares by {}", self.shares.len(), self.index)
+    }
+}
 
 macro_rules! documents {
     ($($name:ident = $tag:literal $(, $fixed:expr, $each:expr)?;)*) => {$(
@@ -263,7 +298,7 @@ documents! {
     Shares = "commun/secagg-shares/v1", 32 * 2 + 4 + 4, BOX_BYTES;
     ShareList = "commun/secagg-share-list/v1", 32 * 2 + 4 + 4 * 2, 4 + BOX_BYTES;
     MaskedHead = "commun/secagg-masked/v1", 96 + 4 + 32 + 64, 0;
-    SurvivorSet = "commun/secagg-survivors/v1", 96 + 4, 4;
+    SurvivorSet = "commun/secagg-survivors/v1", 96 + 4, 4 + 32;
     Consent = "commun/secagg-consent/v1", 96 + 32 + 4 + 64, 0;
     Proof = "commun/secagg-proof/v1", 96 + 32 + 4, 4 + 64;
     Unmask = "commun/secagg-unmask/v1", 96 + 32 + 4 + 4, 32;

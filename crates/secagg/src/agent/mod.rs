@@ -12,9 +12,10 @@ mod rounds;
 
 use std::sync::Arc;
 
-use commun_domain::encoding::{sha256, tag_of};
+use commun_domain::encoding::{Encode, sha256, tag_of};
 use commun_domain::{Document, Hash32, PublicKey};
 use ed25519_dalek::SigningKey;
+use zeroize::Zeroizing;
 
 use crate::attempt::{Attempt, Identity};
 use crate::refused::Refused;
@@ -31,10 +32,10 @@ pub enum Standing {
 }
 
 /// What an agent sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// One message.
-    Message(Vec<u8>),
+    /// One message; wiped when dropped, because that of R5 holds opened shares.
+    Message(Zeroizing<Vec<u8>>),
     /// R3: a head, and the masked cells, which travel in chunks.
     Cells {
         /// A [`MaskedHead`](crate::wire::MaskedHead).
@@ -42,6 +43,26 @@ pub enum Reply {
         /// Masked cells, outputs in plan order, cells in grid order.
         cells: Arc<Vec<u64>>,
     },
+}
+
+impl Reply {
+    /// Written in one piece: growing would leave copies behind.
+    fn of<M: Message>(message: &M, attempt_members: usize) -> Self {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(M::max_bytes(attempt_members)));
+        M::TAG.encode(&mut bytes);
+        message.encode(&mut bytes);
+        Self::Message(bytes)
+    }
+}
+
+/// Sizes only: a log of it shows no share.
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Message(bytes) => write!(f, "Message of {} bytes", bytes.len()),
+            Self::Cells { cells, .. } => write!(f, "{} masked cells", cells.len()),
+        }
+    }
 }
 
 /// Rounds of an agent, in order.
@@ -73,7 +94,7 @@ enum State {
     Shared(Box<Shared>),
     Masked(Box<Masked>),
     Consented(Box<Consented>),
-    Done(Hash32),
+    Done,
     Ended(Refused),
 }
 
@@ -86,6 +107,10 @@ pub struct Agent {
     sent_cells: bool,
     sent_unmask: bool,
     every_share_is_needed: bool,
+    /// Whose box or share ended the attempt.
+    complaint: Option<u32>,
+    /// H(transcript), from R5 on, also when the attempt ends afterwards.
+    transcript: Option<Hash32>,
 }
 
 impl Agent {
@@ -99,6 +124,8 @@ impl Agent {
             sent_cells: false,
             sent_unmask: false,
             every_share_is_needed: false,
+            complaint: None,
+            transcript: None,
         }
     }
 
@@ -126,33 +153,42 @@ impl Agent {
     /// R1, at the slot: takes the noisy cells, makes fresh secrets, and gives KEYS. Before the slot it is refused, and nothing changes.
     ///
     /// `cells`: all outputs in plan order, cells in grid order, with this holder's noise in them. The agent wipes its copy; the caller wipes its own.
-    pub fn keys(&mut self, cells: &[i64], now_ms: u64) -> Result<Reply, Refused> {
+    /// `standing`: as for [`Self::receive`].
+    pub fn keys(&mut self, cells: &[i64], now_ms: u64, standing: Standing) -> Result<Reply, Refused> {
+        self.stand(standing)?;
         let attempt = match &self.state {
             State::Bound(attempt) if now_ms < attempt.slot_ms() => return Err(Refused::BeforeSlot),
             State::Bound(attempt) => attempt.clone(),
-            State::Ended(_) => return Err(Refused::Ended),
             _ => return Err(Refused::OutOfOrder),
         };
+        let members = attempt.members();
         let made = Keyed::new(attempt, &self.own, cells);
         let (keyed, keys) = made.inspect_err(|&refused| self.end(refused))?;
         self.state = State::Keyed(Box::new(keyed));
-        Ok(self.remember(Round::Keys, None, Reply::Message(keys.to_bytes())))
+        Ok(self.remember(Round::Keys, None, Reply::of(&keys, members)))
     }
 
     /// R2 to R5: a message of the coordinator, and the answer to it. Any refusal ends the attempt.
     ///
     /// `standing` is looked up by the caller for each call, also for a message that came before: nothing leaves after a freeze.
     pub fn receive(&mut self, message: &[u8], standing: Standing) -> Result<Reply, Refused> {
-        if matches!(self.state, State::Ended(_)) {
-            return Err(Refused::Ended);
-        }
-        self.answer(message, standing).inspect_err(|&refused| self.end(refused))
+        self.stand(standing)?;
+        self.answer(message).inspect_err(|&refused| self.end(refused))
     }
 
-    fn answer(&mut self, message: &[u8], standing: Standing) -> Result<Reply, Refused> {
-        if standing == Standing::Frozen {
-            return Err(Refused::Frozen);
+    /// Goes on only if the attempt has not ended; a freeze ends it.
+    fn stand(&mut self, standing: Standing) -> Result<(), Refused> {
+        match (&self.state, standing) {
+            (State::Ended(_), _) => Err(Refused::Ended),
+            (_, Standing::Clear) => Ok(()),
+            (_, Standing::Frozen) => {
+                self.end(Refused::Frozen);
+                Err(Refused::Frozen)
+            }
         }
+    }
+
+    fn answer(&mut self, message: &[u8]) -> Result<Reply, Refused> {
         let round = match tag_of(message) {
             Some(KeyList::TAG) => Round::Shares,
             Some(ShareList::TAG) => Round::Cells,
@@ -175,25 +211,30 @@ impl Agent {
         // Taken out: what fails on the way is dropped, and dropping wipes it.
         match (std::mem::replace(&mut self.state, State::Ended(Refused::Fault)), round) {
             (State::Keyed(keyed), Round::Shares) => {
-                let list = keyed.read::<KeyList>(message)?;
+                let (list, members) = (keyed.read::<KeyList>(message)?, keyed.members());
                 let (next, shares) = keyed.shares(&self.own, &list)?;
                 self.every_share_is_needed = next.every_share_is_needed();
-                Ok((State::Shared(Box::new(next)), Reply::Message(shares.to_bytes())))
+                Ok((State::Shared(Box::new(next)), Reply::of(&shares, members)))
             }
             (State::Shared(shared), Round::Cells) => {
                 let list = shared.read::<ShareList>(message)?;
-                let (masked, head, cells) = shared.mask(&self.own, &list)?;
+                let pairs = shared.opened(&self.own, &list).map_err(|(refused, dealer)| {
+                    self.complaint = dealer;
+                    refused
+                })?;
+                let (masked, head, cells) = shared.mask(&self.own, &list, pairs)?;
                 Ok((State::Masked(Box::new(masked)), Reply::Cells { head: head.to_bytes(), cells: Arc::new(cells) }))
             }
             (State::Masked(masked), Round::Consent) => {
-                let set = masked.read::<SurvivorSet>(message)?;
-                let (consented, consent) = masked.consent(&self.own, set)?;
-                Ok((State::Consented(Box::new(consented)), Reply::Message(consent.to_bytes())))
+                let (set, members) = (masked.read::<SurvivorSet>(message)?, masked.members());
+                let (consented, consent) = masked.consent(&self.own, &set)?;
+                Ok((State::Consented(Box::new(consented)), Reply::of(&consent, members)))
             }
             (State::Consented(consented), Round::Unmask) => {
-                let proof = consented.read::<Proof>(message)?;
+                let (proof, members) = (consented.read::<Proof>(message)?, consented.members());
                 let (transcript, unmask) = consented.unmask(&self.own, &proof)?;
-                Ok((State::Done(transcript), Reply::Message(unmask.to_bytes())))
+                self.transcript = Some(transcript);
+                Ok((State::Done, Reply::of(&unmask, members)))
             }
             _ => Err(Refused::OutOfOrder),
         }
@@ -209,25 +250,28 @@ impl Agent {
         self.finished.clear();
     }
 
-    /// The newest answer, again: for a new connection.
-    pub fn newest(&self) -> Option<&Reply> {
-        self.finished.last().map(|finished| &finished.reply)
+    /// The newest answer, again: for a new connection. None before R1. `standing`: as for [`Self::receive`].
+    pub fn newest(&mut self, standing: Standing) -> Result<Option<&Reply>, Refused> {
+        self.stand(standing)?;
+        Ok(self.finished.last().map(|finished| &finished.reply))
     }
 
     /// A round's deadline passed, or the link's session is over: the attempt ends. One that is done stays done.
     pub fn deadline_passed(&mut self) {
-        if !matches!(self.state, State::Done(_) | State::Ended(_)) {
+        if !matches!(self.state, State::Done | State::Ended(_)) {
             self.end(Refused::Late);
         }
     }
 
     /// Whether the charge may be taken back: no cells were sent, or every member's share is needed and this one's was not sent. The rest of
-    /// the rule (this process reserved, it was on time at its slot) is the ledger's.
+    /// the rule (this process reserved, it was on time at its slot) is the ledger's. Once it was taken back it may not be again.
     pub fn refundable(&self) -> bool {
-        !self.sent_cells || (self.every_share_is_needed && !self.sent_unmask)
+        let hidden = !self.sent_cells || (self.every_share_is_needed && !self.sent_unmask);
+        hidden && self.ended() != Some(Refused::Refunded)
     }
 
-    /// Ends the attempt so that a refund may be written; afterwards no message of it is sent. False, and nothing changes, if it may not.
+    /// Ends the attempt so that a refund may be written; afterwards no message of it is sent. False, and nothing changes, if it may not: true
+    /// at most once.
     pub fn refund(&mut self) -> bool {
         let allowed = self.refundable();
         if allowed {
@@ -241,9 +285,15 @@ impl Agent {
         if let State::Ended(reason) = self.state { Some(reason) } else { None }
     }
 
-    /// H(transcript), once this agent has given its shares: to be compared with the published one.
-    pub fn transcript(&self) -> Option<Hash32> {
-        if let State::Done(transcript) = self.state { Some(transcript) } else { None }
+    /// Whose box did not open, or held no share, if that is why the attempt has ended: to be told to the coordinator and the log, or this
+    /// holder looks like the one that dropped out. Boxes pass through the coordinator, so it says "the dealer or the coordinator".
+    pub const fn complaint(&self) -> Option<u32> {
+        self.complaint
+    }
+
+    /// H(transcript), once this agent has given its shares: to be compared with the published one. Whatever comes later leaves it.
+    pub const fn transcript(&self) -> Option<Hash32> {
+        self.transcript
     }
 
     /// This holder's public key.

@@ -1,5 +1,5 @@
 //! What an agent holds between two rounds, and how each round uses it up. Secrets are wiped when a state is dropped; each state keeps
-//! only what later rounds need.
+//! only what later rounds need. They stay where they are on the heap when one state becomes the next, so that moving leaves no copy.
 
 use commun_domain::{Document, Hash32};
 use curve25519_dalek::Scalar;
@@ -21,7 +21,7 @@ use crate::graph::peers;
 use crate::refused::Refused;
 use crate::wire::{
     BOX_BYTES, Consent, ConsentStatement, Context, KeyEntry, KeyList, Keys, MaskedHead, MaskedStatement, Message, Proof, ShareList, Shares,
-    SurvivorSet, Unmask,
+    Survivor, SurvivorSet, Unmask,
 };
 
 /// The holder itself.
@@ -65,8 +65,8 @@ impl Own {
 pub(super) struct Keyed {
     attempt: Attempt,
     entry: KeyEntry,
-    b: Zeroizing<Scalar>,
-    u: Zeroizing<Scalar>,
+    b: Box<Zeroizing<Scalar>>,
+    u: Box<Zeroizing<Scalar>>,
     seal_key: ExchangeKey,
     mask_key: ExchangeKey,
     cells: Zeroizing<Vec<u64>>,
@@ -80,7 +80,7 @@ impl Keyed {
         }
         let manifest = attempt.manifest();
         let seeds = random_scalars(2)?;
-        let (b, u) = (Zeroizing::new(seeds[0]), Zeroizing::new(seeds[1]));
+        let (b, u) = (Box::new(Zeroizing::new(seeds[0])), Box::new(Zeroizing::new(seeds[1])));
         let seal_key = ExchangeKey::new(&random_secret()?)?;
         let mask_key = ExchangeKey::new(&mask_secret(manifest, own.index, &u)?)?;
         let mut entry = KeyEntry {
@@ -94,6 +94,10 @@ impl Keyed {
         let keys = Keys { manifest, entry: entry.clone() };
         let cells = Zeroizing::new(cells.iter().map(|cell| cell.cast_unsigned()).collect());
         Ok((Self { attempt, entry, b, u, seal_key, mask_key, cells }, keys))
+    }
+
+    pub(super) fn members(&self) -> usize {
+        self.attempt.members()
     }
 
     pub(super) fn read<M: Message>(&self, message: &[u8]) -> Result<M, Refused> {
@@ -113,7 +117,7 @@ impl Keyed {
             let key = self.seal_key.derive_with(&other.seal_key, &info)?;
             boxes.push(seal(&key, &info, &Zeroizing::new(share_of(other.index)))?);
         }
-        let own_share = Zeroizing::new(share_of(own.index));
+        let own_share = Box::new(Zeroizing::new(share_of(own.index)));
         let Self { attempt, b, seal_key, mask_key, cells, .. } = *self;
         let shared = Shared { attempt, list: list.clone(), keys, b, seal_key, mask_key, cells, own_share };
         Ok((shared, Shares { manifest, keys, index: own.index, boxes }))
@@ -125,11 +129,11 @@ pub(super) struct Shared {
     attempt: Attempt,
     list: KeyList,
     keys: Hash32,
-    b: Zeroizing<Scalar>,
+    b: Box<Zeroizing<Scalar>>,
     seal_key: ExchangeKey,
     mask_key: ExchangeKey,
     cells: Zeroizing<Vec<u64>>,
-    own_share: Zeroizing<SharePair>,
+    own_share: Box<Zeroizing<SharePair>>,
 }
 
 impl Shared {
@@ -142,21 +146,33 @@ impl Shared {
         self.attempt.threshold() == self.list.entries.len()
     }
 
-    /// R3: opens the shares of U2, and masks the cells.
-    pub(super) fn mask(mut self: Box<Self>, own: &Own, list: &ShareList) -> Result<(Masked, MaskedHead, Vec<u64>), Refused> {
-        checks::share_list(&self.list, self.keys, list, own.index, self.attempt.threshold())?;
-        let context = context::context(&self.list, self.keys, &list.senders);
+    /// R3: opens the shares of U2, in order. With a refusal comes the dealer whose box or share it is about, if it is about one.
+    pub(super) fn opened(&self, own: &Own, list: &ShareList) -> Result<Opened, (Refused, Option<u32>)> {
+        checks::share_list(&self.list, self.keys, list, own.index, self.attempt.threshold()).map_err(|refused| (refused, None))?;
         let mut boxes = list.boxes.iter();
         let mut shares = Zeroizing::new(Vec::with_capacity(list.senders.len()));
         for &sender in &list.senders {
             // One box for each sender but this agent, as was checked.
             let share = match if sender == own.index { None } else { boxes.next() } {
-                None => *self.own_share,
-                Some(sealed) => self.open(own, sender, sealed)?,
+                None => **self.own_share,
+                Some(sealed) => self.open(own, sender, sealed).map_err(|refused| (refused, named(refused, sender)))?,
             };
             shares.push(share);
         }
-        let mut masks = vec![(self_key(&context, own.index, &self.b)?, Sign::Plus)];
+        Ok(shares)
+    }
+
+    /// R3: masks the cells.
+    pub(super) fn mask(
+        mut self: Box<Self>,
+        own: &Own,
+        list: &ShareList,
+        shares: Opened,
+    ) -> Result<(Masked, MaskedHead, Vec<u64>), Refused> {
+        let context = context::context(&self.list, self.keys, &list.senders);
+        // One for each member of U2: it never grows, or keys would be left behind.
+        let mut masks = Vec::with_capacity(list.senders.len());
+        masks.push((self_key(&context, own.index, &self.b)?, Sign::Plus));
         for (peer, sign) in peers(own.index, &list.senders) {
             let key = self.mask_key.derive_with(&self.entry(peer)?.mask_key, &own.pair_info(&context, peer))?;
             masks.push((key, sign));
@@ -165,7 +181,8 @@ impl Shared {
         let cells = std::mem::take(&mut *self.cells);
         let statement = MaskedStatement { context, index: own.index, cells: cells_hash(&cells) };
         let head = MaskedHead { context, index: own.index, cells: statement.cells, signature: sign(&statement, &own.key) };
-        let masked = Masked { attempt: self.attempt, context, senders: list.senders.clone(), shares };
+        let sent = Survivor { index: own.index, cells: statement.cells };
+        let masked = Masked { attempt: self.attempt, context, senders: list.senders.clone(), sent, shares };
         Ok((masked, head, cells))
     }
 
@@ -180,16 +197,30 @@ impl Shared {
     }
 }
 
+/// Shares of each member of U2.
+pub(super) type Opened = Zeroizing<Vec<SharePair>>;
+
+/// A dealer is named for its box or share, not for a fault of this machine.
+fn named(refused: Refused, dealer: u32) -> Option<u32> {
+    matches!(refused, Refused::Sealed | Refused::ShareValue).then_some(dealer)
+}
+
 /// After R3. Only the shares of others are left, and its own: no key and no cell.
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Masked {
     attempt: Attempt,
     context: Context,
     senders: Vec<u32>,
-    shares: Zeroizing<Vec<SharePair>>,
+    /// What it signed in R3.
+    sent: Survivor,
+    shares: Opened,
 }
 
 impl Masked {
+    pub(super) fn members(&self) -> usize {
+        self.attempt.members()
+    }
+
     pub(super) fn read<M: Message>(&self, message: &[u8]) -> Result<M, Refused> {
         read(&self.attempt, message)
     }
@@ -200,11 +231,11 @@ impl Masked {
     }
 
     /// R4: signs the survivors, once: the state that could sign is used up.
-    pub(super) fn consent(self: Box<Self>, own: &Own, set: SurvivorSet) -> Result<(Consented, Consent), Refused> {
-        checks::survivor_set(&self.context, &self.senders, &set, self.attempt.threshold(), Some(own.index))?;
+    pub(super) fn consent(self: Box<Self>, own: &Own, set: &SurvivorSet) -> Result<(Consented, Consent), Refused> {
+        checks::survivor_set(&self.context, &self.senders, set, self.attempt.threshold(), Some(&self.sent))?;
         let (context, survivors) = (self.context, set.hash());
         let signature = sign(&ConsentStatement { context, survivors, index: own.index }, &own.key);
-        let consented = Consented { masked: *self, survivors: set.survivors, hash: survivors };
+        let consented = Consented { masked: *self, survivors: set.indices(), hash: survivors };
         Ok((consented, Consent { context, survivors, index: own.index, signature }))
     }
 }
@@ -217,14 +248,19 @@ pub(super) struct Consented {
 }
 
 impl Consented {
+    pub(super) fn members(&self) -> usize {
+        self.masked.attempt.members()
+    }
+
     pub(super) fn read<M: Message>(&self, message: &[u8]) -> Result<M, Refused> {
         read(&self.masked.attempt, message)
     }
 
     /// R5: one share for each member of U2, of b for a survivor, of u for the others.
     pub(super) fn unmask(self: Box<Self>, own: &Own, proof: &Proof) -> Result<(Hash32, Unmask), Refused> {
-        let Masked { attempt, context, senders, shares } = &self.masked;
+        let Masked { attempt, context, senders, shares, .. } = &self.masked;
         checks::proof(attempt, context, (&self.survivors, self.hash), proof)?;
+        // As many as an exact iterator says: collecting does not grow.
         let shares = senders.iter().zip(shares.iter()).map(|(member, share)| {
             let survived = self.survivors.binary_search(member).is_ok();
             if survived { share.b.to_bytes() } else { share.u.to_bytes() }

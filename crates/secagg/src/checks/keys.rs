@@ -16,8 +16,9 @@ pub(crate) fn key_entry(attempt: &Attempt, entry: &KeyEntry) -> Result<(), Refus
     verify(&key_statement(attempt.manifest(), entry), &entry.signature, key)
 }
 
-/// No key stands twice, be it for sealing or for masks. (A copied mask key would make two masks cancel if their derivation lacked the
-/// indices; this refuses the copy as well.)
+/// No two keys are the same bytes, be it for sealing or for masks. (A copied mask key would make two masks cancel if their derivation lacked
+/// the indices; this refuses the copy as well. It does not see a key to which a point of small order was added, which agrees on the same
+/// secret: against that the indices stand alone.)
 pub(crate) fn keys_differ<'a>(entries: impl Iterator<Item = &'a KeyEntry>) -> Result<(), Refused> {
     let mut keys: Vec<&[u8; 32]> = entries.flat_map(|entry| [&entry.seal_key, &entry.mask_key]).collect();
     keys.sort_unstable();

@@ -6,19 +6,21 @@ use super::{same, set};
 use crate::attempt::Attempt;
 use crate::crypto::sign::verify;
 use crate::refused::Refused;
-use crate::wire::{Consent, ConsentStatement, Context, Proof, SignedBy, SurvivorSet};
+use crate::wire::{Consent, ConsentStatement, Context, Proof, SignedBy, Survivor, SurvivorSet};
 
-/// Of this view, within U2, at least T. `own`: an agent, which sent its vector in time and must be in it.
+/// Of this view, within U2, at least T. `own`: an agent, which sent its vector in time and must be in it, with the cells that it signed.
 pub(crate) fn survivor_set(
     context: &Context,
     senders: &[u32],
     message: &SurvivorSet,
     threshold: usize,
-    own: Option<u32>,
+    own: Option<&Survivor>,
 ) -> Result<(), Refused> {
     same(&message.context, context, Refused::OtherContext)?;
-    set(&message.survivors, senders.iter().copied(), threshold)?;
-    if own.is_some_and(|own| message.survivors.binary_search(&own).is_err()) { Err(Refused::LeftOut) } else { Ok(()) }
+    set(&message.indices(), senders.iter().copied(), threshold)?;
+    let Some(own) = own else { return Ok(()) };
+    let listed = message.survivors.iter().find(|survivor| survivor.index == own.index).ok_or(Refused::LeftOut)?;
+    same(listed, own, Refused::OwnCells)
 }
 
 fn signed(attempt: &Attempt, context: &Context, survivors: Hash32, by: &SignedBy) -> Result<(), Refused> {

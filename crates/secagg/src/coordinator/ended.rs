@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use commun_domain::{Document, Hash32};
 
 use super::reconstruct::Shares;
-use super::{Coordinator, Proven, State};
+use super::{Coordinator, Failed, Proven, State, WrongShare};
+use crate::attempt::Attempt;
 use crate::checks;
 use crate::context::transcript;
 use crate::record::{Dropped, Part, Record};
@@ -13,7 +14,7 @@ use crate::refused::Refused;
 use crate::sum::Seeds;
 
 /// What an attempt ended with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The sum over the survivors: outputs in plan order, cells in grid order, in lattice steps.
     pub cells: Vec<i64>,
@@ -25,40 +26,46 @@ pub struct Outcome {
     pub record: Vec<u8>,
     /// Signed R4 and opened no share: to be logged, and left out of retries.
     pub withheld: Vec<u32>,
-    /// Opened a share that did not fit, or was dealt one: the dealer's lie and the holder's look alike.
-    pub wrong_shares: Vec<u32>,
+    /// Wrong shares, by dealer and holder: the lie of the one and that of the other look alike.
+    pub wrong_shares: Vec<WrongShare>,
+}
+
+/// Without the record, which holds seeds, and without cells.
+impl std::fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Outcome");
+        shown.field("survivors", &self.survivors).field("transcript", &self.transcript);
+        shown.field("withheld", &self.withheld).field("wrong_shares", &self.wrong_shares).finish_non_exhaustive()
+    }
 }
 
 impl Coordinator {
-    /// R5 is over: reconstructs seeds, removes masks on `workers` threads, and ends the attempt.
-    pub fn finish(mut self, workers: NonZeroUsize) -> Result<Outcome, Refused> {
+    /// R5 is over: reconstructs seeds, removes masks on `workers` threads, and ends the attempt. Without a sum it says who is named.
+    pub fn finish(mut self, workers: NonZeroUsize) -> Result<Outcome, Failed> {
         let withheld = self.awaited();
         match self.state {
-            State::Ended(_) => Err(Refused::Ended),
+            State::Ended(_) => Err(Refused::Ended.into()),
             State::Unmask(ref mut proven, ref mut rows) => {
                 if rows.len() < self.attempt.threshold() {
-                    return Err(Refused::BelowThreshold);
+                    return Err(Failed { withheld, ..Failed::from(Refused::BelowThreshold) });
                 }
-                let shares = Shares::new(std::mem::take(rows).into_iter(), self.attempt.threshold());
+                let mut shares = Shares::new(std::mem::take(rows).into_iter(), &proven.summed.sent.senders, self.attempt.cohort());
                 let sum = std::mem::take(&mut proven.summed.sum);
-                proven.outcome(&self.attempt, shares, sum, withheld, workers)
+                match proven.outcome(&self.attempt, &mut shares, sum, workers) {
+                    Ok(outcome) => Ok(Outcome { withheld, wrong_shares: shares.wrong(), ..outcome }),
+                    Err(reason) => Err(Failed { withheld, dealer: shares.dealer(), wrong_shares: shares.wrong(), ..Failed::from(reason) }),
+                }
             }
-            _ => Err(Refused::OutOfOrder),
+            _ => Err(Refused::OutOfOrder.into()),
         }
     }
 }
 
 impl Proven {
-    fn outcome(
-        &self,
-        attempt: &crate::attempt::Attempt,
-        mut shares: Shares,
-        sum: Vec<u64>,
-        withheld: Vec<u32>,
-        workers: NonZeroUsize,
-    ) -> Result<Outcome, Refused> {
+    /// The outcome, as yet without names.
+    fn outcome(&self, attempt: &Attempt, shares: &mut Shares, sum: Vec<u64>, workers: NonZeroUsize) -> Result<Outcome, Refused> {
         let (summed, sent) = (&self.summed, &self.summed.sent);
-        let (context, survivors) = (&sent.context, &summed.set.survivors);
+        let (context, survivors) = (&sent.context, summed.set.indices());
         let mut seeds = Seeds { survivors: Vec::new(), dropped: Vec::new() };
         for (place, &member) in sent.senders.iter().enumerate() {
             let entry = sent.listed.list.entry(member).ok_or(Refused::Fault)?;
@@ -85,11 +92,11 @@ impl Proven {
         };
         Ok(Outcome {
             cells: seeds.unmask(attempt, context, sum, workers)?,
-            survivors: survivors.clone(),
+            survivors,
             transcript: transcript(context, &summed.hash),
             record: record.to_bytes(),
-            withheld,
-            wrong_shares: shares.wrong(),
+            withheld: Vec::new(),
+            wrong_shares: Vec::new(),
         })
     }
 }

@@ -8,6 +8,7 @@
 //! has closed must be thrown away: with the seed that unmasks their sender's pair masks they would wait for a leaked b.
 
 mod ended;
+mod failed;
 mod reconstruct;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,10 +25,12 @@ use crate::context::context;
 use crate::refused::Refused;
 use crate::sum::add;
 use crate::wire::{
-    BOX_BYTES, Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Message, Proof, ShareList, Shares, SignedBy, SurvivorSet, Unmask,
+    BOX_BYTES, Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Message, Proof, ShareList, Shares, SignedBy, Survivor, SurvivorSet,
+    Unmask,
 };
 
 pub use ended::Outcome;
+pub use failed::{Dealer, Failed, WrongShare};
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +112,7 @@ impl Coordinator {
             State::Keys { .. } => self.attempt.indices().collect(),
             State::Shares(listed, _) => listed.list.entries.iter().map(|entry| entry.index).collect(),
             State::Cells { sent, .. } => sent.senders.clone(),
-            State::Consent(summed, _) => summed.set.survivors.clone(),
+            State::Consent(summed, _) => summed.set.indices(),
             State::Unmask(proven, _) => proven.signers.clone(),
             State::Ended(_) => Vec::new(),
         }
@@ -216,21 +219,23 @@ impl Coordinator {
     }
 
     /// The round's deadline has passed, or nobody is awaited: goes on to the next round, whose messages [`Self::message_for`] gives. With
-    /// fewer than T members the attempt ends. R5 is closed by [`Self::finish`]; here it is refused, and nothing changes.
-    pub fn close_round(&mut self) -> Result<Round, Refused> {
+    /// fewer than T members the attempt ends, and those that are missing are named. R5 is closed by [`Self::finish`]; here it is refused, and
+    /// nothing changes.
+    pub fn close_round(&mut self) -> Result<Round, Failed> {
         if matches!(self.state, State::Unmask(..)) {
-            return Err(Refused::OutOfOrder);
+            return Err(Refused::OutOfOrder.into());
         }
+        let missing = self.awaited();
         let state = std::mem::replace(&mut self.state, State::Ended(Refused::Fault));
         match self.closed(state) {
             Ok(next) => {
                 self.state = next;
                 self.taken.clear();
-                self.round().ok_or(Refused::Ended)
+                self.round().ok_or_else(|| Refused::Ended.into())
             }
-            Err(refused) => {
-                self.state = State::Ended(refused);
-                Err(refused)
+            Err(reason) => {
+                self.state = State::Ended(reason);
+                Err(Failed { missing, ..Failed::from(reason) })
             }
         }
     }
@@ -252,7 +257,8 @@ impl Coordinator {
             }
             State::Cells { sent, heads, sum, .. } => {
                 enough(heads.len())?;
-                let set = SurvivorSet { context: sent.context, survivors: heads.keys().copied().collect() };
+                let survivors = heads.values().map(|head| Survivor { index: head.index, cells: head.cells }).collect();
+                let set = SurvivorSet { context: sent.context, survivors };
                 let hash = set.hash();
                 Ok(State::Consent(Summed { sent, heads, sum, set, hash }, BTreeMap::new()))
             }

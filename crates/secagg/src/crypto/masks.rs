@@ -17,6 +17,9 @@ const BLOCK_BYTES: usize = 8_192;
 /// Cells in one block of AES.
 const CELLS_IN_COUNTER: usize = 2;
 
+/// Most threads of one call.
+const MAX_WORKERS: usize = 64;
+
 /// Which way a mask goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {
@@ -45,17 +48,25 @@ pub(crate) fn apply(key: &Secret, sign: Sign, first: usize, cells: &mut [u64]) -
     Ok(())
 }
 
-/// Applies many masks to a whole vector, on `workers` threads that each take a part of it.
+/// Cells of each part, for at most `workers` and [`MAX_WORKERS`] parts, which start at a block of the stream.
+fn cells_of_part(cells: usize, workers: NonZeroUsize) -> usize {
+    cells.div_ceil(workers.get().min(MAX_WORKERS)).next_multiple_of(BLOCK_BYTES / 8)
+}
+
+/// Applies many masks to a whole vector, on `workers` threads (at most 64) that each take a part of it. A thread that cannot be started is a
+/// [`Refused::Fault`].
 pub(crate) fn apply_all(masks: &[(Secret, Sign)], cells: &mut [u64], workers: NonZeroUsize) -> Result<(), Refused> {
-    // Parts start at a block of the stream.
-    let part = cells.len().div_ceil(workers.get()).next_multiple_of(BLOCK_BYTES / 8);
+    let part = cells_of_part(cells.len(), workers);
     let one_part = |number: usize, cells: &mut [u64]| masks.iter().try_for_each(|(key, sign)| apply(key, *sign, number * part, cells));
     if workers.get() == 1 {
         return one_part(0, cells);
     }
     std::thread::scope(|scope| {
-        let started: Vec<_> =
-            cells.chunks_mut(part).enumerate().map(|(number, cells)| scope.spawn(move || one_part(number, cells))).collect();
+        let mut started = Vec::new();
+        for (number, cells) in cells.chunks_mut(part).enumerate() {
+            let worker = std::thread::Builder::new().spawn_scoped(scope, move || one_part(number, cells));
+            started.push(worker.map_err(|_| Refused::Fault)?);
+        }
         started.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err(Refused::Fault)))
     })
 }
@@ -72,6 +83,14 @@ mod tests {
         apply(&Secret::default(), Sign::Plus, 0, &mut cells).unwrap();
         let bytes: Vec<u8> = cells.iter().flat_map(|cell| cell.to_le_bytes()).collect();
         assert_eq!(bytes, [0xdc, 0x95, 0xc0, 0x78, 0xa2, 0x40, 0x89, 0x89, 0xad, 0x48, 0xa2, 0x14, 0x92, 0x84, 0x20, 0x87]);
+    }
+
+    #[test]
+    fn no_number_of_workers_starts_more_threads_than_the_limit() {
+        for workers in [1, 63, 64, 65, 100_000, usize::MAX] {
+            let part = cells_of_part(1 << 24, NonZeroUsize::new(workers).unwrap());
+            assert!((1usize << 24).div_ceil(part) <= workers.min(MAX_WORKERS));
+        }
     }
 
     #[test]

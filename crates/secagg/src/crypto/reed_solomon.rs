@@ -9,7 +9,7 @@ use curve25519_dalek::Scalar;
 use super::shamir::{differences, evaluate};
 use super::wide::limbs;
 
-/// What [`decode`] finds.
+/// What [`Code::decode`] finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decoded {
     /// Value of the polynomial at 0.
@@ -18,32 +18,70 @@ pub(crate) struct Decoded {
     pub(crate) wrong: Vec<usize>,
 }
 
-/// The polynomial of degree below `threshold` that all but at most `(m - threshold) / 2` of the m shares lie on, if there is one.
-///
-/// `xs`: distinct, none 0; as many as `shares`.
-pub(crate) fn decode(xs: &[u32], shares: &[Scalar], threshold: usize) -> Option<Decoded> {
-    let count = xs.len();
-    if threshold == 0 || count < threshold || shares.len() != count {
-        return None;
+/// What all decodings at the same places have in common.
+pub(crate) struct Code {
+    xs: Vec<u32>,
+    /// The product of `x - x_k`.
+    through_zero: Coefficients,
+    /// For each k the inverse of the product of `x_k - x_j` over the others.
+    inverses: Vec<Scalar>,
+}
+
+impl Code {
+    /// `xs`: distinct, none 0.
+    pub(crate) fn new(xs: &[u32]) -> Self {
+        let mut inverses: Vec<Scalar> = differences(xs).collect();
+        Scalar::invert_batch_alloc(&mut inverses);
+        // `differences` has x_j - x_k where the formula has x_k - x_j: one sign for each of the m - 1 others.
+        if xs.len().is_multiple_of(2) {
+            for inverse in &mut inverses {
+                *inverse = -*inverse;
+            }
+        }
+        Self { xs: xs.to_vec(), through_zero: vanishing(xs), inverses }
     }
-    let through_zero = vanishing(xs);
-    let (mut above, mut below) = (through_zero.clone(), interpolate(xs, shares, &through_zero));
-    let (mut cofactor_above, mut cofactor) = (Vec::new(), vec![Scalar::ONE]);
-    // Euclid's algorithm until the degree is below (m + T) / 2; `below = .. * through_zero + cofactor * interpolated` throughout.
-    while below.len() > 1 && 2 * (below.len() - 1) >= count + threshold {
-        let (quotient, rest) = divide(above, &below);
-        let next = subtract(cofactor_above, &multiply(&quotient, &cofactor));
-        (above, below) = (below, rest);
-        (cofactor_above, cofactor) = (cofactor, next);
+
+    /// The polynomial of degree below `threshold` that all but at most `(m - threshold) / 2` of the m shares lie on, if there is one.
+    ///
+    /// `shares`: one for each place.
+    pub(crate) fn decode(&self, shares: &[Scalar], threshold: usize) -> Option<Decoded> {
+        let (xs, count) = (&self.xs, self.xs.len());
+        if threshold == 0 || count < threshold || shares.len() != count {
+            return None;
+        }
+        let (mut above, mut below) = (self.through_zero.clone(), self.interpolate(shares));
+        let (mut cofactor_above, mut cofactor) = (Vec::new(), vec![Scalar::ONE]);
+        // Euclid's algorithm until the degree is below (m + T) / 2; `below = .. * through_zero + cofactor * interpolated` throughout.
+        while below.len() > 1 && 2 * (below.len() - 1) >= count + threshold {
+            let (quotient, rest) = divide(above, &below);
+            let next = subtract(cofactor_above, &multiply(&quotient, &cofactor));
+            (above, below) = (below, rest);
+            (cofactor_above, cofactor) = (cofactor, next);
+        }
+        let (message, rest) = divide(below, &cofactor);
+        if !rest.is_empty() || message.len() > threshold {
+            return None;
+        }
+        let coefficients: Vec<_> = message.iter().map(limbs).collect();
+        let wrong: Vec<usize> = (0..count).filter(|&place| evaluate(&coefficients, xs[place]) != shares[place]).collect();
+        let secret = message.first().copied().unwrap_or(Scalar::ZERO);
+        (wrong.len() <= (count - threshold) / 2).then_some(Decoded { secret, wrong })
     }
-    let (message, rest) = divide(below, &cofactor);
-    if !rest.is_empty() || message.len() > threshold {
-        return None;
+
+    /// The polynomial of degree below m through all shares.
+    fn interpolate(&self, shares: &[Scalar]) -> Coefficients {
+        let mut sum = vec![Scalar::ZERO; self.xs.len()];
+        for ((&x, share), inverse) in self.xs.iter().zip(shares).zip(&self.inverses) {
+            let (root, weight) = (Scalar::from(x), share * inverse);
+            // Synthetic division of through_zero by x - x_k, from the top.
+            let mut quotient = Scalar::ZERO;
+            for (place, coefficient) in sum.iter_mut().enumerate().rev() {
+                quotient = quotient * root + self.through_zero[place + 1];
+                *coefficient += quotient * weight;
+            }
+        }
+        trimmed(sum)
     }
-    let coefficients: Vec<_> = message.iter().map(limbs).collect();
-    let wrong: Vec<usize> = (0..count).filter(|&place| evaluate(&coefficients, xs[place]) != shares[place]).collect();
-    let secret = message.first().copied().unwrap_or(Scalar::ZERO);
-    (wrong.len() <= (count - threshold) / 2).then_some(Decoded { secret, wrong })
 }
 
 /// Coefficients of 1, x, x^2 and so on; the last is not 0, and 0 is empty.
@@ -68,25 +106,6 @@ fn vanishing(xs: &[u32]) -> Coefficients {
         }
     }
     product
-}
-
-/// The polynomial of degree below m through all shares.
-fn interpolate(xs: &[u32], shares: &[Scalar], through_zero: &[Scalar]) -> Coefficients {
-    let mut inverses: Vec<Scalar> = differences(xs).collect();
-    Scalar::invert_batch_alloc(&mut inverses);
-    // `differences` has x_j - x_i where the formula has x_i - x_j: one sign for each of the m - 1 others.
-    let sign = if xs.len().is_multiple_of(2) { -Scalar::ONE } else { Scalar::ONE };
-    let mut sum = vec![Scalar::ZERO; xs.len()];
-    for ((&x, share), inverse) in xs.iter().zip(shares).zip(&inverses) {
-        let (root, weight) = (Scalar::from(x), share * inverse * sign);
-        // Synthetic division of through_zero by x - x_k, from the top.
-        let mut quotient = Scalar::ZERO;
-        for (place, coefficient) in sum.iter_mut().enumerate().rev() {
-            quotient = quotient * root + through_zero[place + 1];
-            *coefficient += quotient * weight;
-        }
-    }
-    trimmed(sum)
 }
 
 /// Quotient and rest. `divisor` is not 0.

@@ -37,10 +37,17 @@ fn nonce() -> Nonce {
 
 /// Seals a pair under a key that seals nothing else.
 pub(crate) fn seal(key: &Secret, info: &[u8], pair: &SharePair) -> Result<[u8; BOX_BYTES], Refused> {
+    let mut plain = Zeroizing::new([0; 64]);
+    plain[..32].copy_from_slice(pair.b.as_bytes());
+    plain[32..].copy_from_slice(pair.u.as_bytes());
+    seal_bytes(key, info, &plain)
+}
+
+/// Seals the bytes of a pair.
+pub(crate) fn seal_bytes(key: &Secret, info: &[u8], plain: &[u8; 64]) -> Result<[u8; BOX_BYTES], Refused> {
     let mut sealed = [0; BOX_BYTES];
     let (text, tag) = sealed.split_at_mut(64);
-    text[..32].copy_from_slice(pair.b.as_bytes());
-    text[32..].copy_from_slice(pair.u.as_bytes());
+    text.copy_from_slice(plain);
     let made = cipher(key)?.seal_in_place_separate_tag(nonce(), Aad::from(info), text).map_err(|_| Refused::Fault)?;
     tag.copy_from_slice(made.as_ref());
     Ok(sealed)

@@ -103,7 +103,7 @@ impl Knowledge {
             }
             let Passed::From(from, bytes) = passed else { continue };
             let Ok(unmask) = Unmask::from_bytes(bytes) else { continue };
-            let survivors = &sets[&unmask.survivors].survivors;
+            let survivors = sets[&unmask.survivors].indices();
             for (subject, share) in known.senders[&unmask.context.senders].iter().zip(&unmask.shares) {
                 let shares = if survivors.contains(subject) { &mut b_shares } else { &mut u_shares };
                 shares.entry(*subject).or_default().insert(*from, canonical(share).unwrap());

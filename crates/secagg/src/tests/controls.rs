@@ -24,7 +24,7 @@ fn p3_an_honest_end_gives_the_sum_of_the_honest_survivors_and_nothing_else() {
     let mut stage = Stage::new(5, 4, 2, &[4, 5]);
     let (_, context) = stage.up_to_cells();
     assert!(everything(&stage, PairNames::WithIndices).is_empty());
-    let set = SurvivorSet { context, survivors: stage.everyone() };
+    let set = stage.set(context, &stage.everyone());
     to_the_end(&mut stage, &set);
     let learned = everything(&stage, PairNames::WithIndices);
     assert_eq!(learned.len(), 1);
@@ -50,7 +50,8 @@ fn copied_key(weakness: Weakness) -> (Stage, Result<(), Refused>) {
     let shares = stage.shares(&list);
     let everyone = stage.everyone();
     let context = stage.masked(&list, &shares, &everyone);
-    to_the_end(&mut stage, &SurvivorSet { context, survivors: everyone });
+    let set = stage.set(context, &everyone);
+    to_the_end(&mut stage, &set);
     (stage, Ok(()))
 }
 
@@ -79,11 +80,11 @@ fn p3_control_two_signed_sets_of_survivors_expose_a_member() {
     let (_, context) = stage.up_to_cells();
     // Every honest member lives twice from here on, as a copied memory would.
     let copies: Vec<_> = stage.agents.iter().map(|(index, agent)| (*index, agent.copy_after_masking().unwrap())).collect();
-    let all = SurvivorSet { context, survivors: stage.everyone() };
+    let all = stage.set(context, &stage.everyone());
     to_the_end(&mut stage, &all);
     assert_no_leak(&stage);
     stage.agents = copies.into_iter().collect();
-    let fewer = SurvivorSet { context, survivors: vec![1, 2, 4, 5] };
+    let fewer = stage.set(context, &[1, 2, 4, 5]);
     let signatures = stage.consents(&[1, 2], &fewer);
     let proof = stage.proof(&fewer, signatures);
     stage.unmask(1, &proof).unwrap();
@@ -100,7 +101,7 @@ fn p3_control_two_sets_can_be_proved_when_2t_is_only_n_plus_c() {
     let mut stage = Stage::of(&attempt, &[5]);
     let (_, context) = stage.up_to_cells();
     for (half, set) in [([1, 2], vec![1, 2, 5]), ([3, 4], vec![3, 4, 5])] {
-        let set = SurvivorSet { context, survivors: set };
+        let set = stage.set(context, &set);
         let signatures = stage.consents(&half, &set);
         let proof = stage.proof(&set, signatures);
         assert_no_leak(&stage);
@@ -123,7 +124,7 @@ fn p3_control_shares_of_both_b_and_u_of_one_member_expose_it() {
         Passed::Pairs(index, pairs.into_iter().filter(|(subject, _)| *subject == 1).collect())
     };
     let (first, second) = (pairs(1), pairs(2));
-    let set = SurvivorSet { context, survivors: stage.everyone() };
+    let set = stage.set(context, &stage.everyone());
     to_the_end(&mut stage, &set);
     stage.passed.push(first);
     assert_no_leak(&stage);

@@ -12,7 +12,7 @@ use crate::Refused;
 use crate::agent::{Agent, Reply, Round, Standing};
 use crate::attempt::Attempt;
 use crate::context::context;
-use crate::coordinator::{Coordinator, Outcome, Receipt};
+use crate::coordinator::{Coordinator, Dealer, Failed, Outcome, Receipt};
 use crate::crypto::random_scalars;
 use crate::crypto::seal::SharePair;
 use crate::crypto::shamir::Polynomial;
@@ -45,7 +45,7 @@ impl Table {
         let coordinator = &self.coordinator;
         let said = (1..).zip(&mut self.agents).map(|(index, agent)| {
             let reply = match coordinator.message_for(index) {
-                None => agent.keys(&[i64::from(index), -5], SLOT_MS),
+                None => agent.keys(&[i64::from(index), -5], SLOT_MS, Standing::Clear),
                 Some(message) => agent.receive(&message, Standing::Clear),
             };
             (index, reply.unwrap())
@@ -83,7 +83,7 @@ impl Table {
     }
 
     /// The puppet drops out before R3; to the end.
-    fn without_puppet(mut self) -> Result<Outcome, Refused> {
+    fn without_puppet(mut self) -> Result<Outcome, Failed> {
         for _ in 0..2 {
             self.take_honest();
             self.coordinator.close_round()?;
@@ -227,7 +227,7 @@ fn a_sum_outside_the_planning_bound_is_refused() {
     table.take_honest();
     table.coordinator.close_round().unwrap();
     table.take_honest();
-    assert_eq!(table.coordinator.finish(ONE).err(), Some(Refused::OutOfBound));
+    assert_eq!(table.coordinator.finish(ONE).err(), Some(Failed::from(Refused::OutOfBound)));
 }
 
 #[test]
@@ -237,12 +237,16 @@ fn wrongly_dealt_shares_end_the_attempt_and_never_give_a_wrong_sum() {
     let other = random_scalars(1).unwrap()[0];
     let (b, u) = (Polynomial::hiding(&table.puppet.b, 4).unwrap(), Polynomial::hiding(&other, 4).unwrap());
     table.up_to_cells(|x| SharePair { b: b.at(x), u: u.at(x) });
-    assert_eq!(table.without_puppet().err(), Some(Refused::WrongShares));
+    // Four shares at T = 4: who lied cannot be proved, but whose secret it is about is said.
+    let dealer = Some(Dealer { index: 5, proved: false });
+    assert_eq!(table.without_puppet().err(), Some(Failed { dealer, ..Failed::from(Refused::WrongShares) }));
     // Random shares that lie on no polynomial.
     let mut table = Table::new();
     let random = random_scalars(6).unwrap();
     table.up_to_cells(|x| SharePair { b: random[x as usize], u: random[x as usize] * Scalar::from(x) });
-    assert_eq!(table.without_puppet().err(), Some(Refused::WrongShares));
+    // Four shares at T = 4: who lied cannot be proved, but whose secret it is about is said.
+    let dealer = Some(Dealer { index: 5, proved: false });
+    assert_eq!(table.without_puppet().err(), Some(Failed { dealer, ..Failed::from(Refused::WrongShares) }));
 }
 
 #[test]
@@ -263,15 +267,17 @@ fn fewer_than_t_members_end_the_attempt_in_every_round() {
             assert_eq!(taken, Ok(Receipt::Taken));
         }
         if last == 4 {
-            assert_eq!(table.coordinator.close_round(), Err(Refused::OutOfOrder));
+            assert_eq!(table.coordinator.close_round(), Err(Refused::OutOfOrder.into()));
             assert_eq!(table.coordinator.awaited(), [4], "nothing has changed");
-            assert_eq!(table.coordinator.finish(ONE).err(), Some(Refused::BelowThreshold));
+            let failed = Failed { withheld: vec![4], ..Failed::from(Refused::BelowThreshold) };
+            assert_eq!(table.coordinator.finish(ONE).err(), Some(failed));
             break;
         }
-        assert_eq!(table.coordinator.close_round(), Err(Refused::BelowThreshold));
+        let missing = if last == 0 { vec![4, 5] } else { vec![4] };
+        assert_eq!(table.coordinator.close_round(), Err(Failed { missing, ..Failed::from(Refused::BelowThreshold) }));
         assert_eq!(table.coordinator.round(), None);
         assert_eq!(table.coordinator.message_for(1), None);
         assert_eq!(table.coordinator.receive(1, &table.keys(|_| ())), Err(Refused::Ended));
-        assert_eq!(table.coordinator.finish(ONE).err(), Some(Refused::Ended));
+        assert_eq!(table.coordinator.finish(ONE).err(), Some(Refused::Ended.into()));
     }
 }

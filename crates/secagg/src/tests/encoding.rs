@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use super::fixture::{attempt, identity, key};
 use super::stage::CELLS;
 use crate::Refused;
-use crate::agent::{Agent, Standing};
-use crate::coordinator::Coordinator;
+use crate::agent::{Agent, Reply, Standing};
+use crate::coordinator::{Coordinator, Outcome};
 use crate::record::{Dropped, Part, Record};
 use crate::wire::{
-    Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Message, Proof, ShareList, Shares, SignedBy, SurvivorSet, Unmask, read,
+    Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Message, Proof, ShareList, Shares, SignedBy, Survivor, SurvivorSet, Unmask, read,
 };
 
 const ZERO: Hash32 = Hash32::from_bytes([0; 32]);
@@ -43,7 +43,11 @@ fn messages_reach_their_largest_size_and_do_not_pass_it() {
         fits(members, &Shares { manifest, keys, index: 1, boxes: vec![[5; 80]; members - 1] }, true);
         fits(members, &ShareList { manifest, keys, recipient: 1, senders: all.clone(), boxes: vec![[5; 80]; members - 1] }, true);
         fits(members, &MaskedHead { context: CONTEXT, index: 1, cells: ZERO, signature: [6; 64] }, false);
-        fits(members, &SurvivorSet { context: CONTEXT, survivors: all.clone() }, true);
+        fits(
+            members,
+            &SurvivorSet { context: CONTEXT, survivors: all.iter().map(|&index| Survivor { index, cells: ZERO }).collect() },
+            true,
+        );
         fits(members, &Consent { context: CONTEXT, survivors: ZERO, index: 1, signature: [7; 64] }, false);
         fits(members, &Proof { context: CONTEXT, survivors: ZERO, signatures }, true);
         fits(members, &Unmask { context: CONTEXT, survivors: ZERO, index: 1, shares: vec![[8; 32]; members] }, true);
@@ -61,6 +65,34 @@ fn a_record_of_all_members_fits() {
         consents: (1..=9).map(|index| SignedBy { index, signature: [4; 64] }).collect(),
     };
     fits(9, &record, true);
+}
+
+#[test]
+fn no_seed_share_or_answer_is_shown_by_debug() {
+    // 171 stands in no index and in no hash of zeros.
+    let secret = [171; 32];
+    let part = Part { index: 1, cells: ZERO, signature: [4; 64], b: secret };
+    let dropped = Dropped { index: 2, u: secret };
+    let record = Record {
+        keys: KeyList { manifest: ZERO, entries: vec![entry(1)] },
+        senders: vec![1, 2],
+        parts: vec![part.clone()],
+        dropped: vec![dropped.clone()],
+        consents: Vec::new(),
+    };
+    let unmask = Unmask { context: CONTEXT, survivors: ZERO, index: 1, shares: vec![secret] };
+    let outcome = Outcome {
+        cells: vec![171],
+        survivors: vec![1],
+        transcript: ZERO,
+        record: record.to_bytes(),
+        withheld: Vec::new(),
+        wrong_shares: Vec::new(),
+    };
+    let message = Reply::Message(unmask.to_bytes().into());
+    let cells = Reply::Cells { head: Vec::new(), cells: std::sync::Arc::new(vec![171]) };
+    let shown = format!("{part:?} {dropped:?} {record:?} {unmask:?} {outcome:?} {message:?} {cells:?}");
+    assert!(!shown.contains("171") && !shown.contains("abab"), "{shown}");
 }
 
 #[test]

@@ -10,11 +10,13 @@ use super::fixture::key;
 use crate::cells::cells_hash;
 use crate::context::{commitment, key_statement, mask_secret, seal_info};
 use crate::crypto::exchange::ExchangeKey;
-use crate::crypto::seal::{SharePair, open, seal};
+use crate::crypto::seal::{SharePair, open, seal, seal_bytes};
 use crate::crypto::shamir::Polynomial;
 use crate::crypto::sign::sign;
 use crate::crypto::{random_scalars, random_secret};
-use crate::wire::{Consent, ConsentStatement, Context, KeyEntry, KeyList, MaskedHead, MaskedStatement, ShareList, Shares, SignedBy};
+use crate::wire::{
+    BOX_BYTES, Consent, ConsentStatement, Context, KeyEntry, KeyList, MaskedHead, MaskedStatement, ShareList, Shares, SignedBy,
+};
 
 pub(crate) struct Puppet {
     pub(crate) index: u32,
@@ -64,6 +66,13 @@ impl Puppet {
             seal(&key, &info, &share(other.index)).unwrap()
         });
         Shares { manifest, keys, index: self.index, boxes: boxes.collect() }
+    }
+
+    /// A box for another member that holds any bytes.
+    pub(crate) fn sealed(&self, list: &KeyList, to: u32, text: &[u8; 64]) -> [u8; BOX_BYTES] {
+        let info = seal_info(list.manifest, list.hash(), self.index, to);
+        let key = self.seal_key.derive_with(&list.entry(to).unwrap().seal_key, &info).unwrap();
+        seal_bytes(&key, &info, text).unwrap()
     }
 
     /// What it can open of a share list, and its own pair.

@@ -8,12 +8,16 @@ use commun_domain::Document;
 use commun_domain::encoding::sha256;
 use proptest::prelude::*;
 
-use super::fixture::{attempt, terms};
+use super::fixture::{attempt, key, terms};
 use super::whole::{Left, Run};
 use crate::Refused;
 use crate::agent::Round;
 use crate::attempt::{Attempt, Terms};
+use crate::cells::cells_hash;
+use crate::context::context;
+use crate::crypto::sign::sign;
 use crate::record::{Readded, Record, readd};
+use crate::wire::MaskedStatement;
 
 /// An attempt, its record, and the kept cells.
 type Kept = (Attempt, Vec<u8>, BTreeMap<u32, Arc<Vec<u64>>>);
@@ -51,6 +55,22 @@ fn other_cells_or_another_attempt_are_noticed() {
     assert_eq!(readd_from(&attempt, record, &cells), Err(Refused::CellCount));
     let other = Attempt::new(Terms { manifest: sha256(b"another"), ..terms(&[1, 2, 3, 4, 5, 6], 4, 1, 3) }).unwrap();
     assert_eq!(readd_from(&other, record, &left.cells), Err(Refused::OtherContext));
+}
+
+#[test]
+fn a_colluder_cannot_choose_its_cells_when_the_sum_is_known() {
+    // The coordinator knows the sum and wants another: member 6 signs cells that give it.
+    let (attempt, left) = finished();
+    let mut record = Record::from_bytes(&left.outcome.record).unwrap();
+    let context = context(&record.keys, record.keys.hash(), &record.senders);
+    let mut cells = left.cells.clone();
+    let chosen: Vec<u64> = cells[&6].iter().map(|cell| cell.wrapping_add(1_000_000)).collect();
+    let part = record.parts.iter_mut().find(|part| part.index == 6).unwrap();
+    part.cells = cells_hash(&chosen);
+    part.signature = sign(&MaskedStatement { context, index: 6, cells: part.cells }, &key(6));
+    cells.insert(6, Arc::new(chosen));
+    // The other survivors signed what 6 had sent.
+    assert_eq!(readd_from(&attempt, &record.to_bytes(), &cells), Err(Refused::Signature));
 }
 
 #[test]

@@ -10,9 +10,12 @@ use super::puppet::Puppet;
 use crate::Refused;
 use crate::agent::{Agent, Reply, Standing};
 use crate::attempt::Attempt;
+use crate::cells::cells_hash;
 use crate::context::context;
 use crate::crypto::seal::SharePair;
-use crate::wire::{Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Proof, ShareList, Shares, SignedBy, SurvivorSet, Unmask};
+use crate::wire::{
+    Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Proof, ShareList, Shares, SignedBy, Survivor, SurvivorSet, Unmask,
+};
 
 /// What passed over the link of one agent.
 pub(crate) enum Passed {
@@ -76,7 +79,7 @@ impl Stage {
         self.passed.push(Passed::To(to, bytes));
         if let Ok(reply) = &reply {
             self.passed.push(match reply {
-                Reply::Message(message) => Passed::From(to, message.clone()),
+                Reply::Message(message) => Passed::From(to, message.to_vec()),
                 Reply::Cells { head, cells } => Passed::Cells(to, MaskedHead::from_bytes(head).unwrap(), Arc::clone(cells)),
             });
         }
@@ -87,9 +90,9 @@ impl Stage {
     pub(crate) fn honest_entries(&mut self) -> Vec<KeyEntry> {
         let mut entries = Vec::new();
         for (&index, agent) in &mut self.agents {
-            let Reply::Message(message) = agent.keys(&self.plain[&index], SLOT_MS).unwrap() else { panic!() };
+            let Reply::Message(message) = agent.keys(&self.plain[&index], SLOT_MS, Standing::Clear).unwrap() else { panic!() };
             entries.push(Keys::from_bytes(&message).unwrap().entry);
-            self.passed.push(Passed::From(index, message));
+            self.passed.push(Passed::From(index, message.to_vec()));
         }
         entries
     }
@@ -151,6 +154,18 @@ impl Stage {
         context(list, list.hash(), senders)
     }
 
+    /// A set of survivors with the cells that honest members sent; a puppet's cells are all 0.
+    pub(crate) fn set(&self, context: Context, members: &[u32]) -> SurvivorSet {
+        let cells = |member| {
+            let sent = self.passed.iter().rev().find_map(|passed| match passed {
+                Passed::Cells(from, head, _) if *from == member => Some(head.cells),
+                _ => None,
+            });
+            sent.unwrap_or_else(|| cells_hash(&[0; CELLS]))
+        };
+        SurvivorSet { context, survivors: members.iter().map(|&index| Survivor { index, cells: cells(index) }).collect() }
+    }
+
     /// R4: the honest signatures of `to` on a set.
     pub(crate) fn consents(&mut self, to: &[u32], set: &SurvivorSet) -> Vec<SignedBy> {
         let mut signatures = Vec::new();
@@ -164,7 +179,7 @@ impl Stage {
     /// A proof of T signatures, those of the puppets among them.
     pub(crate) fn proof(&self, set: &SurvivorSet, mut signatures: Vec<SignedBy>) -> Proof {
         let (context, survivors) = (set.context, set.hash());
-        let listed = self.puppets.values().filter(|puppet| set.survivors.contains(&puppet.index));
+        let listed = self.puppets.values().filter(|puppet| set.indices().contains(&puppet.index));
         signatures.extend(listed.map(|puppet| puppet.signature(context, survivors)));
         signatures.sort_by_key(|by| by.index);
         signatures.truncate(self.threshold());

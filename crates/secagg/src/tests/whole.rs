@@ -13,7 +13,7 @@ use crate::Refused;
 use crate::agent::{Agent, Reply, Round, Standing};
 use crate::attempt::Attempt;
 use crate::cohort::Cohort;
-use crate::coordinator::{Coordinator, Outcome, Receipt};
+use crate::coordinator::{Coordinator, Failed, Outcome, Receipt};
 use crate::crypto::seal::canonical;
 use crate::wire::Unmask;
 
@@ -49,7 +49,7 @@ impl Run {
         self.attempt.indices().filter(|index| self.speaks(*index, round)).collect()
     }
 
-    pub(crate) fn run(&self, workers: usize) -> Result<Left, Refused> {
+    pub(crate) fn run(&self, workers: usize) -> Result<Left, Failed> {
         let mut coordinator = Coordinator::new(self.attempt.clone());
         let mut agents = BTreeMap::new();
         let mut kept = BTreeMap::new();
@@ -66,7 +66,7 @@ impl Run {
                     continue;
                 }
                 let reply = match told {
-                    None => agent.keys(&self.plain[&index], SLOT_MS)?,
+                    None => agent.keys(&self.plain[&index], SLOT_MS, Standing::Clear)?,
                     Some(message) => agent.receive(&message, Standing::Clear)?,
                 };
                 let receipt = match reply {
@@ -108,9 +108,15 @@ fn check(run: &Run) -> Result<(), TestCaseError> {
     let opened = run.left_after(Round::Unmask);
     let wrong = run.liars.iter().filter(|liar| opened.contains(liar)).count();
     let left = match run.run(2) {
-        Err(refused) => {
+        Err(failed) => {
             let expected = if starved { Refused::BelowThreshold } else { Refused::WrongShares };
-            prop_assert_eq!(refused, expected);
+            prop_assert_eq!(failed.reason, expected);
+            let dealer_named = failed.dealer.is_some_and(|dealer| run.attempt.indices().any(|index| index == dealer.index));
+            prop_assert_eq!(dealer_named, !starved);
+            // Every dealer is honest, so none is proved a liar while at most c members lie.
+            let few = wrong <= usize::try_from(run.attempt.cohort().colluders()).unwrap();
+            prop_assert!(!few || failed.dealer.is_none_or(|dealer| !dealer.proved));
+            prop_assert!(failed.wrong_shares.is_empty());
             prop_assert!(starved || wrong > (opened.len() - threshold) / 2);
             return Ok(());
         }
@@ -124,7 +130,7 @@ fn check(run: &Run) -> Result<(), TestCaseError> {
     prop_assert_eq!(&left.outcome.survivors, &survivors);
     let consented = run.left_after(Round::Consent);
     prop_assert_eq!(left.outcome.withheld, consented.into_iter().filter(|index| !opened.contains(index)).collect::<Vec<_>>());
-    prop_assert!(left.outcome.wrong_shares.iter().all(|index| run.liars.contains(index)));
+    prop_assert!(left.outcome.wrong_shares.iter().all(|wrong| run.liars.contains(&wrong.holder)));
     for index in opened {
         prop_assert_eq!(left.agents[&index].transcript(), Some(left.outcome.transcript));
     }
@@ -193,7 +199,8 @@ fn p3_two_members_give_the_plain_sum_and_neither_can_drop_out() {
     let mut run = Run::new(attempt(&[3, u32::MAX], 2, 1, 5_000));
     check(&run).unwrap();
     run.silent_from.insert(3, Round::Unmask);
-    assert_eq!(run.run(1).err(), Some(Refused::BelowThreshold));
+    let failed = run.run(1).err().unwrap();
+    assert_eq!((failed.reason, failed.withheld), (Refused::BelowThreshold, vec![3]));
 }
 
 #[test]

@@ -6,6 +6,10 @@ use super::super::random_scalars;
 use super::super::shamir::{Polynomial, combine, weights_at_zero};
 use super::*;
 
+fn decode(xs: &[u32], shares: &[Scalar], threshold: usize) -> Option<Decoded> {
+    Code::new(xs).decode(shares, threshold)
+}
+
 fn shared(xs: &[u32], threshold: usize) -> (Scalar, Vec<Scalar>) {
     let secret = random_scalars(1).unwrap()[0];
     let polynomial = Polynomial::hiding(&secret, threshold).unwrap();

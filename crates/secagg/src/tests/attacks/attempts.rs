@@ -11,7 +11,7 @@ use super::super::stage::{CELLS, Passed, Stage};
 use crate::Refused;
 use crate::agent::{Agent, Reply, Standing};
 use crate::attempt::{Attempt, Terms};
-use crate::wire::{KeyEntry, Keys, MaskedHead, SurvivorSet};
+use crate::wire::{KeyEntry, Keys, MaskedHead, Message, Unmask};
 
 fn accepted(index: u32) -> Agent {
     Agent::accepted(identity(1), index, key(index))
@@ -25,13 +25,13 @@ fn p3_a_second_manifest_ends_the_attempt_even_if_it_is_equal() {
         let mut agent = accepted(1);
         assert_eq!(agent.manifest(first.clone()), Ok(()));
         assert_eq!(agent.manifest(second.clone()), Err(Refused::SecondManifest));
-        assert_eq!(agent.keys(&[7; CELLS], SLOT_MS), Err(Refused::Ended));
+        assert_eq!(agent.keys(&[7; CELLS], SLOT_MS, Standing::Clear), Err(Refused::Ended));
         // Also after the keys.
         let mut agent = accepted(1);
         agent.manifest(first.clone()).unwrap();
-        agent.keys(&[7; CELLS], SLOT_MS).unwrap();
+        agent.keys(&[7; CELLS], SLOT_MS, Standing::Clear).unwrap();
         assert_eq!(agent.manifest(second), Err(Refused::SecondManifest));
-        assert_eq!(agent.newest(), None);
+        assert_eq!(agent.newest(Standing::Clear), Err(Refused::Ended));
         assert_eq!(agent.manifest(first.clone()), Err(Refused::Ended));
     }
 }
@@ -67,10 +67,10 @@ fn p3_every_attempt_has_fresh_keys_masks_and_commitments() {
     let entry = |number: u8| -> KeyEntry {
         let mut agent = Agent::accepted(identity(number), 1, key(1));
         agent.manifest(Attempt::new(Terms { identity: identity(number), ..terms(&[1, 2, 3], 3, 1, CELLS) }).unwrap()).unwrap();
-        let Reply::Message(keys) = agent.keys(&[7; CELLS], SLOT_MS).unwrap() else { panic!() };
+        let Reply::Message(keys) = agent.keys(&[7; CELLS], SLOT_MS, Standing::Clear).unwrap() else { panic!() };
         // Keys are made once.
-        assert_eq!(agent.keys(&[7; CELLS], SLOT_MS), Err(Refused::OutOfOrder));
-        assert_eq!(agent.newest(), Some(&Reply::Message(keys.clone())));
+        assert_eq!(agent.keys(&[7; CELLS], SLOT_MS, Standing::Clear), Err(Refused::OutOfOrder));
+        assert_eq!(agent.newest(Standing::Clear), Ok(Some(&Reply::Message(keys.clone()))));
         Keys::from_bytes(&keys).unwrap().entry
     };
     let entries: Vec<KeyEntry> = (1..=3).map(entry).collect();
@@ -90,13 +90,13 @@ fn p3_every_attempt_has_fresh_keys_masks_and_commitments() {
 #[test]
 fn p3_keys_do_not_leave_before_the_slot() {
     let mut agent = accepted(1);
-    assert_eq!(agent.keys(&[7; CELLS], SLOT_MS), Err(Refused::OutOfOrder));
+    assert_eq!(agent.keys(&[7; CELLS], SLOT_MS, Standing::Clear), Err(Refused::OutOfOrder));
     agent.manifest(attempt(&[1, 2, 3], 3, 1, CELLS)).unwrap();
-    assert_eq!(agent.keys(&[7; CELLS], SLOT_MS - 1), Err(Refused::BeforeSlot));
-    assert!(agent.keys(&[7; CELLS], SLOT_MS).is_ok());
+    assert_eq!(agent.keys(&[7; CELLS], SLOT_MS - 1, Standing::Clear), Err(Refused::BeforeSlot));
+    assert!(agent.keys(&[7; CELLS], SLOT_MS, Standing::Clear).is_ok());
     let mut agent = accepted(1);
     agent.manifest(attempt(&[1, 2, 3], 3, 1, CELLS)).unwrap();
-    assert_eq!(agent.keys(&[7; CELLS + 1], SLOT_MS), Err(Refused::CellCount));
+    assert_eq!(agent.keys(&[7; CELLS + 1], SLOT_MS, Standing::Clear), Err(Refused::CellCount));
     assert_eq!(agent.ended(), Some(Refused::CellCount));
 }
 
@@ -104,7 +104,7 @@ fn p3_keys_do_not_leave_before_the_slot() {
 fn messages_to_one() -> (Stage, Vec<Vec<u8>>) {
     let mut stage = Stage::new(3, 3, 1, &[]);
     let (_, context) = stage.up_to_cells();
-    let set = SurvivorSet { context, survivors: stage.everyone() };
+    let set = stage.set(context, &stage.everyone());
     let signatures = stage.consents(&[1, 2, 3], &set);
     let proof = stage.proof(&set, signatures);
     for index in [1, 2, 3] {
@@ -124,13 +124,26 @@ fn p3_a_resend_is_answered_with_the_same_bytes_and_another_input_ends_the_attemp
     let again: Vec<Reply> = messages.iter().rev().map(|message| agent.receive(message, Standing::Clear).unwrap()).collect();
     assert!(first.iter().eq(again.iter().rev()));
     assert!(agent.transcript().is_some());
-    assert_eq!(agent.newest(), first.last());
+    assert_eq!(agent.newest(Standing::Clear), Ok(first.last()));
     // One flipped bit in a message of a finished round.
     let mut changed = messages[1].clone();
     *changed.last_mut().unwrap() ^= 1;
+    let transcript = agent.transcript();
     assert_eq!(agent.receive(&changed, Standing::Clear), Err(Refused::OtherInput));
     assert_eq!(agent.receive(&messages[1], Standing::Clear), Err(Refused::Ended));
-    assert_eq!((agent.newest(), agent.transcript()), (None, None));
+    assert_eq!(agent.newest(Standing::Clear), Err(Refused::Ended));
+    // Its shares are out: what it agreed to can still be compared with what is published.
+    assert!(transcript.is_some() && agent.transcript() == transcript);
+}
+
+#[test]
+fn opened_shares_are_wiped_with_their_message_and_kept_answer() {
+    fn wiped(_: &impl zeroize::ZeroizeOnDrop) {}
+    let mut stage = messages_to_one().0;
+    let Ok(Some(Reply::Message(kept))) = stage.agents.get_mut(&1).unwrap().newest(Standing::Clear) else { panic!() };
+    wiped(kept);
+    wiped(&Unmask::from_bytes(kept).unwrap());
+    assert!(kept.len() <= Unmask::max_bytes(3) && kept.capacity() == Unmask::max_bytes(3), "written in one piece");
 }
 
 #[test]
@@ -146,7 +159,7 @@ fn p3_a_message_before_its_round_or_of_another_attempt_is_refused() {
                 if done > 1 {
                     let context = stage.masked(&list, &shares, &[1, 2, 3]);
                     if done > 2 {
-                        stage.consents(&[1], &SurvivorSet { context, survivors: vec![1, 2, 3] });
+                        stage.consents(&[1], &stage.set(context, &[1, 2, 3]));
                     }
                 }
             }
@@ -194,9 +207,28 @@ fn p3_nothing_leaves_after_a_deadline_a_freeze_or_garbage() {
             let agent = stage.agents.get_mut(&1).unwrap();
             end(agent);
             assert_eq!(agent.ended(), Some(reason));
-            assert_eq!(agent.newest(), None);
+            assert_eq!(agent.newest(Standing::Clear), Err(Refused::Ended));
             assert_eq!(stage.give(1, &list), Err(Refused::Ended));
         }
+    }
+}
+
+#[test]
+fn p3_no_answer_is_given_again_and_no_keys_are_made_after_a_freeze() {
+    let mut agent = accepted(1);
+    assert_eq!(agent.newest(Standing::Clear), Ok(None));
+    agent.manifest(attempt(&[1, 2, 3], 3, 1, CELLS)).unwrap();
+    assert_eq!(agent.keys(&[7; CELLS], SLOT_MS, Standing::Frozen), Err(Refused::Frozen));
+    assert_eq!(agent.keys(&[7; CELLS], SLOT_MS, Standing::Clear), Err(Refused::Ended));
+    // Masked cells, and opened shares.
+    let mut masked = Stage::new(3, 3, 1, &[]);
+    masked.up_to_cells();
+    for mut stage in [masked, messages_to_one().0] {
+        let agent = stage.agents.get_mut(&1).unwrap();
+        assert!(agent.newest(Standing::Clear).unwrap().is_some());
+        assert_eq!(agent.newest(Standing::Frozen), Err(Refused::Frozen));
+        assert_eq!(agent.ended(), Some(Refused::Frozen));
+        assert_eq!(agent.newest(Standing::Clear), Err(Refused::Ended));
     }
 }
 
@@ -214,7 +246,7 @@ fn p8_a_charge_is_taken_back_only_where_nothing_can_have_been_revealed() {
     let (_, messages) = messages_to_one();
     let mut stage = Stage::new(3, 3, 1, &[]);
     let (_, context) = stage.up_to_cells();
-    let set = SurvivorSet { context, survivors: vec![1, 2, 3] };
+    let set = stage.set(context, &[1, 2, 3]);
     let signatures = stage.consents(&[1, 2, 3], &set);
     assert!(stage.agents[&1].refundable());
     let proof = stage.proof(&set, signatures);
@@ -226,6 +258,7 @@ fn p8_a_charge_is_taken_back_only_where_nothing_can_have_been_revealed() {
     assert!(agent.refund());
     assert_eq!(agent.receive(&messages[3], Standing::Clear), Err(Refused::Ended));
     assert_eq!(agent.ended(), Some(Refused::Refunded));
+    assert!(!agent.refundable() && !agent.refund(), "a charge is taken back once");
     // T < |U1|: from the moment the cells are sent the others can unmask them.
     let mut stage = Stage::new(4, 3, 1, &[]);
     let list = stage.key_list();

@@ -7,6 +7,7 @@ use super::super::adversary::assert_no_leak;
 use super::super::fixture::{SLOT_MS, key, terms};
 use super::super::stage::{CELLS, Stage};
 use crate::Refused;
+use crate::agent::Standing;
 use crate::agent::{Agent, Reply};
 use crate::attempt::Attempt;
 use crate::context::key_statement;
@@ -24,7 +25,7 @@ fn refused_by_all(change: impl Fn(&[KeyEntry], &mut KeyEntry)) -> Refused {
     let list = stage.list(entries);
     let refusals: Vec<_> = stage.honest().into_iter().map(|index| stage.give(index, &list).unwrap_err()).collect();
     assert!(refusals.iter().all(|refused| *refused == refusals[0]), "{refusals:?}");
-    assert!(stage.agents.values().all(|agent| agent.ended() == Some(refusals[0]) && agent.newest().is_none()));
+    assert!(stage.agents.values_mut().all(|agent| agent.ended() == Some(refusals[0]) && agent.newest(Standing::Clear).is_err()));
     assert_no_leak(&stage);
     refusals[0]
 }
@@ -97,7 +98,7 @@ fn p3_keys_that_were_signed_for_another_manifest_are_refused() {
     let other = Attempt::new(crate::attempt::Terms { manifest: sha256(b"another"), ..terms(&[1, 2, 3, 4, 5], 4, 2, CELLS) }).unwrap();
     let mut agent = Agent::accepted(other.identity(), 2, key(2));
     agent.manifest(other).unwrap();
-    let Reply::Message(keys) = agent.keys(&[0; CELLS], SLOT_MS).unwrap() else { panic!() };
+    let Reply::Message(keys) = agent.keys(&[0; CELLS], SLOT_MS, Standing::Clear).unwrap() else { panic!() };
     list.entries[1] = Keys::from_bytes(&keys).unwrap().entry;
     for index in [1, 3] {
         assert_eq!(stage.give(index, &list), Err(Refused::Signature));

@@ -56,7 +56,7 @@ fn play(attempt: &Attempt, puppets: &[u32], choices: &Choices) -> Stage {
     let mut signed: BTreeMap<_, (SurvivorSet, Vec<SignedBy>)> = BTreeMap::new();
     for (place, (&index, &context)) in contexts.iter().enumerate() {
         let bits = choices.survivors[if choices.two_sets { place % 2 } else { place }];
-        let set = SurvivorSet { context, survivors: members(bits, n, index, puppets) };
+        let set = stage.set(context, &members(bits, n, index, puppets));
         let signatures = stage.consents(&[index], &set);
         signed.entry(set.hash()).or_insert_with(|| (set, Vec::new())).1.extend(signatures);
     }

@@ -5,10 +5,15 @@ use commun_domain::Document;
 use super::super::adversary::assert_no_leak;
 use super::super::stage::Stage;
 use crate::Refused;
-use crate::wire::{ShareList, SurvivorSet};
+use crate::wire::ShareList;
 
 /// What member 1 says to a share list that the coordinator has changed.
 fn refused(change: impl Fn(&mut ShareList)) -> Refused {
+    complaint(change).0
+}
+
+/// The same, and of whom member 1 complains.
+fn complaint(change: impl Fn(&mut ShareList)) -> (Refused, Option<u32>) {
     let mut stage = Stage::new(5, 4, 2, &[4, 5]);
     let list = stage.key_list();
     let shares = stage.shares(&list);
@@ -17,7 +22,24 @@ fn refused(change: impl Fn(&mut ShareList)) -> Refused {
     let refused = stage.give(1, &told).unwrap_err();
     assert_eq!(stage.agents[&1].ended(), Some(refused));
     assert_no_leak(&stage);
-    refused
+    (refused, stage.agents[&1].complaint())
+}
+
+#[test]
+fn a_garbled_box_names_its_dealer_and_not_the_holder_that_cannot_open_it() {
+    // Boxes are those of 2 to 5.
+    assert_eq!(complaint(|told| told.boxes[2][7] ^= 1), (Refused::Sealed, Some(4)));
+    assert_eq!(complaint(|told| told.boxes[3][79] ^= 1), (Refused::Sealed, Some(5)));
+    // Whoever made the list wrong is no dealer.
+    assert_eq!(complaint(|told| told.boxes.truncate(3)), (Refused::ShareCount, None));
+    // A box that opens, and holds no scalar.
+    let mut stage = Stage::new(5, 4, 2, &[4, 5]);
+    let list = stage.key_list();
+    let mut shares = stage.shares(&list);
+    shares.get_mut(&5).unwrap().boxes[0] = stage.puppets[&5].sealed(&list, 1, &[0xff; 64]);
+    let told = Stage::share_list(&list, &shares, &[1, 2, 3, 4, 5], 1);
+    assert_eq!(stage.give(1, &told), Err(Refused::ShareValue));
+    assert_eq!(stage.agents[&1].complaint(), Some(5));
 }
 
 #[test]
@@ -84,7 +106,7 @@ fn p3_different_sets_of_senders_for_different_members_give_garbage_and_no_leak()
     }
     let context = |senders: &[u32]| crate::context::context(&list, list.hash(), senders);
     // 1 signs for its own view only, and there are at most 3 signatures for either view where 4 are needed.
-    let of_all = SurvivorSet { context: context(&all), survivors: all.clone() };
+    let of_all = stage.set(context(&all), &all);
     assert_eq!(stage.give(1, &of_all), Err(Refused::OtherContext));
     let signatures = stage.consents(&[2, 3], &of_all);
     let proof = stage.proof(&of_all, signatures);

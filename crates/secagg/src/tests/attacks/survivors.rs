@@ -18,7 +18,7 @@ fn masked() -> (Stage, Context) {
 fn p3_a_false_dropout_claim_unmasks_the_others_sum_only() {
     let (mut stage, context) = masked();
     // The coordinator has 3's cells and says that 3 dropped out.
-    let set = SurvivorSet { context, survivors: vec![1, 2, 4, 5] };
+    let set = stage.set(context, &[1, 2, 4, 5]);
     assert_eq!(stage.give(3, &set), Err(Refused::LeftOut));
     let signatures = stage.consents(&[1, 2], &set);
     let proof = stage.proof(&set, signatures);
@@ -37,8 +37,8 @@ fn p3_a_false_dropout_claim_unmasks_the_others_sum_only() {
 /// larger and on the smaller set.
 fn third_after_two_sets(make: impl Fn(&SurvivorSet, Proof, Proof) -> Proof) -> Refused {
     let (mut stage, context) = masked();
-    let all = SurvivorSet { context, survivors: vec![1, 2, 3, 4, 5] };
-    let fewer = SurvivorSet { context, survivors: vec![1, 2, 4, 5] };
+    let all = stage.set(context, &[1, 2, 3, 4, 5]);
+    let fewer = stage.set(context, &[1, 2, 4, 5]);
     let (of_fewer, of_all) = (stage.consents(&[1, 2], &fewer), stage.consents(&[3], &all));
     let (of_fewer, of_all) = (stage.proof(&fewer, of_fewer), stage.proof(&all, of_all));
     // The smaller set is proved to those who signed it; the larger one has 3 signatures of the 4 that it needs.
@@ -66,8 +66,8 @@ fn p3_inconsistent_sets_of_survivors_cannot_both_be_proved() {
 #[test]
 fn p3_a_second_set_of_survivors_ends_the_attempt_before_and_after_unmasking() {
     let (mut stage, context) = masked();
-    let all = SurvivorSet { context, survivors: vec![1, 2, 3, 4, 5] };
-    let fewer = SurvivorSet { context, survivors: vec![1, 2, 4, 5] };
+    let all = stage.set(context, &[1, 2, 3, 4, 5]);
+    let fewer = stage.set(context, &[1, 2, 4, 5]);
     let signatures = stage.consents(&[1, 2, 3], &all);
     let proof = stage.proof(&all, signatures);
     assert_eq!(stage.give(1, &fewer), Err(Refused::OtherInput));
@@ -83,8 +83,8 @@ fn p3_a_second_set_of_survivors_ends_the_attempt_before_and_after_unmasking() {
 #[test]
 fn p3_shares_of_both_b_and_u_of_one_member_are_never_given() {
     let (mut stage, context) = masked();
-    let all = SurvivorSet { context, survivors: vec![1, 2, 3, 4, 5] };
-    let without_3 = SurvivorSet { context, survivors: vec![1, 2, 4, 5] };
+    let all = stage.set(context, &[1, 2, 3, 4, 5]);
+    let without_3 = stage.set(context, &[1, 2, 4, 5]);
     let signatures = stage.consents(&[1, 2, 3], &all);
     let proof = stage.proof(&all, signatures);
     let given = stage.unmask(1, &proof).unwrap();
@@ -100,7 +100,7 @@ fn p3_shares_of_both_b_and_u_of_one_member_are_never_given() {
 fn p3_a_proof_needs_t_distinct_survivors_signatures() {
     let refused = |survivors: &[u32], change: &dyn Fn(&Stage, &mut Proof)| {
         let (mut stage, context) = masked();
-        let set = SurvivorSet { context, survivors: survivors.to_vec() };
+        let set = stage.set(context, survivors);
         let honest: Vec<u32> = survivors.iter().copied().filter(|index| *index <= 3).collect();
         let signatures = stage.consents(&honest, &set);
         let mut proof = stage.proof(&set, signatures);
@@ -127,10 +127,33 @@ fn p3_a_proof_needs_t_distinct_survivors_signatures() {
 }
 
 #[test]
+fn p3_a_set_with_other_cells_of_this_holder_is_refused() {
+    let (mut stage, context) = masked();
+    let mut set = stage.set(context, &[1, 2, 3, 4, 5]);
+    set.survivors[0].cells = set.survivors[1].cells;
+    assert_eq!(stage.give(1, &set), Err(Refused::OwnCells));
+    assert_no_leak(&stage);
+}
+
+#[test]
+fn p3_other_cells_of_a_colluder_are_another_set_of_survivors() {
+    // 1 and 2 signed the sum with one vector of puppet 5; the coordinator asks 3 to unmask it with another.
+    let (mut stage, context) = masked();
+    let first = stage.set(context, &[1, 2, 3, 4, 5]);
+    let mut second = first.clone();
+    second.survivors[4].cells = crate::cells::cells_hash(&[1, 2, 3]);
+    let (of_first, of_second) = (stage.consents(&[1, 2], &first), stage.consents(&[3], &second));
+    let (of_first, of_second) = (stage.proof(&first, of_first), stage.proof(&second, of_second));
+    assert_eq!(stage.give(3, &of_first), Err(Refused::OtherSurvivors));
+    assert_eq!(stage.give(1, &of_second), Err(Refused::OtherSurvivors));
+    assert_no_leak(&stage);
+}
+
+#[test]
 fn p3_a_set_of_survivors_that_is_too_small_or_strange_is_refused() {
     let refused = |survivors: &[u32]| {
         let (mut stage, context) = masked();
-        let refused = stage.give(1, &SurvivorSet { context, survivors: survivors.to_vec() }).unwrap_err();
+        let refused = stage.give(1, &stage.set(context, survivors)).unwrap_err();
         assert_no_leak(&stage);
         refused
     };
