@@ -156,7 +156,12 @@ pub fn notes(release: &ResultRelease, stored: bool, shown: Shown) -> Vec<String>
         for column in &release.plan.columns {
             let AnswerValue::Estimate(Estimate::Output(index)) = column.value else { continue };
             if let Some(margin) = margin(release, usize::from(index), survivors) {
-                notes.push(format!("{}: 95 % margin of error ±{margin:.2} (noise alone)", column.name));
+                let meant = match shown {
+                    Shown::Raw(Intervals::All) => ", of each number for itself",
+                    Shown::Consistent => ", of the released number",
+                    Shown::Raw(Intervals::Each | Intervals::None) => "",
+                };
+                notes.push(format!("{}: 95 % margin of error ±{margin:.2} (noise alone){meant}", column.name));
             }
         }
     }
@@ -166,7 +171,14 @@ pub fn notes(release: &ResultRelease, stored: bool, shown: Shown) -> Vec<String>
         .iter()
         .any(|column| matches!(&column.value, AnswerValue::Estimate(estimate) if !matches!(estimate, Estimate::Output(_))))
     {
-        notes.push("computed from noisy numbers, free; an empty margin means that the noise is too large to say".to_owned());
+        let empty = match shown {
+            Shown::Raw(Intervals::Each) => "; an empty margin means that the noise is too large to say",
+            Shown::Raw(Intervals::All) => {
+                "; where the margin is empty, the noise is too large to say, or none is known that holds with the others"
+            }
+            Shown::Raw(Intervals::None) | Shown::Consistent => "",
+        };
+        notes.push(format!("computed from noisy numbers, free{empty}"));
     }
     notes.push(format!("query {}", release.query));
     notes

@@ -83,6 +83,10 @@ fn numbers_are_shown_as_they_are_asked_for() {
     let counts: Vec<(String, u64)> = table(&consistent.out).into_iter().map(|row| (row[0].clone(), row[1].parse().unwrap())).collect();
     let total: u64 = counts.iter().filter(|(mode, _)| mode.is_empty()).map(|(_, n)| n).sum();
     assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), 2 * total, "{}", consistent.out);
+    // The margin beside the table says whose it is.
+    let plain = sql.replace("ROLLUP(mode)", "mode");
+    ask(&plain, &["--simultaneous"]).says(0, &["for itself"]);
+    ask(&plain, &["--consistent"]).says(0, &["of the released number"]);
     run("commun", ["try", "--contract", &contract(), "--consistent", "--simultaneous", sql]).says(64, &["cannot be used with"]);
 }
 
