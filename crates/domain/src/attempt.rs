@@ -13,6 +13,9 @@ use crate::{canonical_struct, canonical_union};
 /// Most attempts of one query.
 pub const MAX_ATTEMPTS: u8 = 3;
 
+/// Rounds of secure aggregation.
+pub const ROUNDS: u8 = 5;
+
 /// A holder has durably reserved the price and will answer. Signed by the holder's Ed25519 key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accept {
@@ -28,13 +31,15 @@ pub struct Accept {
     pub record: Hash32,
     /// Price reserved per partition.
     pub price: Rho,
-    /// Fewest colluding agents against which this holder wants protection.
+    /// `c_i`: colluding agents against which this holder wants protection.
     pub min_colluders: u32,
+    /// Fewest survivors that this holder insists on.
+    pub min_survivors: u32,
 }
-canonical_struct!(Accept { query, attempt, index, seq, record, price, min_colluders });
+canonical_struct!(Accept { query, attempt, index, seq, record, price, min_colluders, min_survivors });
 
 impl Document for Accept {
-    const TAG: &'static str = "commun/accept/v1";
+    const TAG: &'static str = "commun/accept/v2";
 }
 
 /// A holder will not answer. Signed by the holder's Ed25519 key.
@@ -115,8 +120,12 @@ pub struct Manifest {
     pub price: Rho,
     /// Delta per partition at one holder.
     pub delta: Delta,
-    /// Signed ACCEPT of every member of the cohort, by index.
+    /// U0: signed ACCEPT of every member of the cohort, by index.
     pub cohort: Vec<SignedDocument>,
+    /// Signed REFUSE of every holder that refused, by index.
+    pub refusals: Vec<SignedDocument>,
+    /// Holders that were not connected or did not reply in time, by index.
+    pub timeouts: Vec<u32>,
     /// T: fewest survivors.
     pub threshold: u32,
     /// c: agents that may collude.
@@ -125,9 +134,11 @@ pub struct Manifest {
     pub honest: u32,
     /// Hash of the roster.
     pub roster: Hash32,
-    /// Not answered earlier, milliseconds since 1970.
+    /// When an answer, or the first message of aggregation, leaves every member: never earlier and never later. Milliseconds since 1970.
     pub slot_ms: u64,
-    /// Not accepted later, milliseconds since 1970.
+    /// Longest time of a round from the slot on, in milliseconds.
+    pub round_ms: u64,
+    /// Nothing is sent or accepted later, milliseconds since 1970: [`ROUNDS`] rounds after the slot, or one where nothing is aggregated.
     pub deadline_ms: u64,
     /// Log size at which the attempt's entry is contained.
     pub checkpoint_size: u64,
@@ -144,18 +155,21 @@ canonical_struct!(Manifest {
     price,
     delta,
     cohort,
+    refusals,
+    timeouts,
     threshold,
     colluders,
     honest,
     roster,
     slot_ms,
+    round_ms,
     deadline_ms,
     checkpoint_size,
     checkpoint_root,
 });
 
 impl Document for Manifest {
-    const TAG: &'static str = "commun/manifest/v2";
+    const TAG: &'static str = "commun/manifest/v3";
 }
 
 /// Head of a holder's noisy partial answer. Signed by the holder's Ed25519 key; the values travel beside it.
@@ -213,7 +227,7 @@ pub struct NameLists {
 canonical_struct!(NameLists { manifest, lists });
 
 impl Document for NameLists {
-    const TAG: &'static str = "commun/names/v1";
+    const TAG: &'static str = "commun/names/v2";
 }
 
 impl NameLists {

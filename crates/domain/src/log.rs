@@ -34,6 +34,38 @@ pub struct HolderRecord {
 }
 canonical_struct!(HolderRecord { index, seq, record });
 
+/// A holder that an attempt leaves out although it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Roster index.
+    pub index: u32,
+    /// What it did, or failed to do, in the attempt before; never made from data.
+    pub reason: String,
+}
+canonical_struct!(LeftOut { index, reason });
+
+/// Something that one holder did wrong by another one's word, or by what it sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// Whom it is about.
+    pub about: u32,
+    /// By whose word or share.
+    pub by: u32,
+}
+canonical_struct!(Remark { about, by });
+
+/// What members did in an attempt that is to be remembered: roster indices only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conduct {
+    /// Signed the survivors and opened no share.
+    pub withheld: Vec<u32>,
+    /// Wrong shares, about their dealer, by who opened them: the lie of the one and that of the other look alike.
+    pub wrong_shares: Vec<Remark>,
+    /// Sealed shares that did not open, about their dealer, by who could not open them. They passed through the coordinator.
+    pub complaints: Vec<Remark>,
+}
+canonical_struct!(Conduct { withheld, wrong_shares, complaints });
+
 /// One attempt, before any data are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptEntry {
@@ -51,10 +83,12 @@ pub struct AttemptEntry {
     pub refusals: Vec<HolderRefusal>,
     /// Holders of the roster that were not connected or did not reply in time.
     pub timeouts: Vec<u32>,
+    /// Of a second or third attempt: holders that were not asked again, by index.
+    pub left_out: Vec<LeftOut>,
     /// Holders that accepted, sorted by index.
     pub records: Vec<HolderRecord>,
 }
-canonical_struct!(AttemptEntry { query, attempt, plan, price, roster, refusals, timeouts, records });
+canonical_struct!(AttemptEntry { query, attempt, plan, price, roster, refusals, timeouts, left_out, records });
 
 /// A query that ended without an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,10 +101,12 @@ pub struct FailureEntry {
     pub refusal: Refusal,
     /// Holders that refused.
     pub refusals: Vec<HolderRefusal>,
-    /// Holders that did not reply in time.
+    /// Holders that did not reply or answer in time, or fell out.
     pub timeouts: Vec<u32>,
+    /// What members did in the last attempt.
+    pub conduct: Conduct,
 }
-canonical_struct!(FailureEntry { query, attempt, refusal, refusals, timeouts });
+canonical_struct!(FailureEntry { query, attempt, refusal, refusals, timeouts, conduct });
 
 /// A holder took its RESERVE back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,8 +137,12 @@ pub struct ReleaseEntry {
     pub participants: Vec<u32>,
     /// Price charged per partition at each of them.
     pub price: Rho,
+    /// H(transcript) of the aggregation; `None` where there was none.
+    pub transcript: Option<Hash32>,
+    /// What members did.
+    pub conduct: Conduct,
 }
-canonical_struct!(ReleaseEntry { query, attempt, release, participants, price });
+canonical_struct!(ReleaseEntry { query, attempt, release, participants, price, transcript, conduct });
 
 /// Names of an open group key left the holders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,7 +219,7 @@ impl Decode for LogEntry {
 }
 
 impl Document for LogEntry {
-    const TAG: &'static str = "commun/entry/v1";
+    const TAG: &'static str = "commun/entry/v2";
 }
 
 impl LogEntry {

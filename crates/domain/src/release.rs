@@ -34,12 +34,16 @@ pub struct ResultRelease {
     pub participants: Vec<String>,
     /// Holders listed for the dataset.
     pub listed: u32,
+    /// |U0|: holders that accepted.
+    pub members: u32,
     /// T, fewest survivors.
     pub threshold: u32,
     /// c, agents that may collude.
     pub colluders: u32,
-    /// Whether each holder's own answer left it unmasked, with full noise.
+    /// Whether the one holder's own answer left it unmasked, with full noise.
     pub unmasked: bool,
+    /// H(transcript) of the aggregation; `None` where there was none.
+    pub transcript: Option<Hash32>,
     /// Price charged per partition at each participant.
     pub rho: Rho,
     /// Delta spent on open keys per partition at each participant.
@@ -62,9 +66,11 @@ canonical_struct!(ResultRelease {
     sums,
     participants,
     listed,
+    members,
     threshold,
     colluders,
     unmasked,
+    transcript,
     rho,
     delta,
     delta_conv,
@@ -73,6 +79,13 @@ canonical_struct!(ResultRelease {
     released_at_ms,
 });
 
+impl ResultRelease {
+    /// h: noise shares that the noise was reckoned with.
+    pub fn honest(&self) -> u32 {
+        self.threshold.saturating_sub(self.colluders)
+    }
+}
+
 impl Document for ResultRelease {
-    const TAG: &'static str = "commun/release/v1";
+    const TAG: &'static str = "commun/release/v2";
 }

@@ -22,11 +22,9 @@ use commun_privacy::accountant::{epsilon_for_rho, rho_for_epsilon};
 use commun_privacy::ledger::Loss;
 use commun_privacy::price::{self, PriceError};
 
+use crate::cohort::Shape;
 use crate::sign;
 use crate::state::TrustState;
-
-/// h while secure aggregation is not in force: each holder's answer leaves it unmasked and so carries the full noise.
-pub const HONEST_SHARES: u32 = 1;
 
 /// The one attempt that releases names, and the one that then releases numbers, of a question with an open group key.
 pub const NAMES_ATTEMPT: u8 = 1;
@@ -63,8 +61,8 @@ pub struct Admitted {
     pub price: Rho,
     /// Delta that this attempt is charged per partition at one holder.
     pub delta: Delta,
-    /// Lattice and noise of each output at one holder, for [`HONEST_SHARES`].
-    pub noise: Vec<OutputNoise>,
+    /// Holders that the roster in force lists for the data contract.
+    pub listed: u32,
 }
 
 impl Admitted {
@@ -83,9 +81,23 @@ impl Admitted {
         matches!(self.kind, ManifestKind::Names { .. })
     }
 
-    /// Cells and noise as a manifest of this attempt states them: names have none.
-    pub fn manifest_noise(&self) -> (u64, Vec<OutputNoise>) {
-        if self.releases_names() { (0, Vec::new()) } else { (self.plan.cells().unwrap_or(0), self.noise.clone()) }
+    /// Lattice and noise of each output at each of `agents` members, of which the noise of `honest` (h) surely counts.
+    ///
+    /// # Errors
+    /// `NOT_PRIVATE` when there is none, or the sum would not fit 64 bits.
+    pub fn noise(&self, agents: u32, honest: u32) -> Result<Vec<OutputNoise>, Refusal> {
+        price::noise(&self.plan, self.rho, agents, honest).map_err(|why| unpriced(&why))
+    }
+
+    /// Cells and noise as a manifest of this attempt states them, for its cohort: names have none.
+    ///
+    /// # Errors
+    /// As [`Admitted::noise`].
+    pub fn manifest_noise(&self, shape: &Shape) -> Result<(u64, Vec<OutputNoise>), Refusal> {
+        if self.releases_names() {
+            return Ok((0, Vec::new()));
+        }
+        Ok((self.plan.cells().unwrap_or(0), self.noise(shape.members, shape.honest)?))
     }
 }
 
@@ -114,9 +126,9 @@ pub fn admit(state: &TrustState, signed: &SignedDocument, now_unix: u64) -> Resu
         None => (ManifestKind::Numbers { names: None }, whole),
         Some(names) => (ManifestKind::Names { law: names.law }, names.loss),
     };
-    without_aggregation(&query, permit)?;
-    let noise = noise_for_roster(roster_in_force(state, now_unix)?, contract, &plan, rho)?;
-    Ok(Admitted {
+    let listed = listed(roster_in_force(state, now_unix)?, contract)?;
+    honest_shares(&query, permit, listed)?;
+    let admitted = Admitted {
         id: signed.document_hash().into(),
         agency: permit.agency.clone(),
         permit: permit.clone(),
@@ -129,9 +141,13 @@ pub fn admit(state: &TrustState, signed: &SignedDocument, now_unix: u64) -> Resu
         whole,
         price,
         delta,
-        noise,
+        listed,
         query,
-    })
+    };
+    // Of every cohort that there could be, these two have most noise, and the finest lattice: a question that some cohort could not sum is not asked.
+    admitted.noise(listed, 1)?;
+    admitted.noise(listed, most_honest(listed))?;
+    Ok(admitted)
 }
 
 /// The permit, if it is in the log and one of its keys, and nothing else, has signed.
@@ -347,20 +363,26 @@ fn within_caps(Loss { rho: price, delta }: Loss, query: &Query, permit: &Permit,
     Ok(())
 }
 
-/// What the lack of secure aggregation forbids.
-fn without_aggregation(query: &Query, permit: &Permit) -> Result<(), Refusal> {
-    if query.least_honest > HONEST_SHARES {
+/// The largest h of any cohort of these holders: all survive, and one may collude.
+fn most_honest(listed: u32) -> u32 {
+    listed.saturating_sub(1).max(1)
+}
+
+/// What this number of holders cannot give, whatever they reply. A single one is hidden by nobody.
+fn honest_shares(query: &Query, permit: &Permit, listed: u32) -> Result<(), Refusal> {
+    let most = most_honest(listed);
+    if query.least_honest > most {
         return refuse(
             WireCode::TooFewHolders,
-            format!("the query wants {} honest noise shares; without secure aggregation there is {HONEST_SHARES}", query.least_honest),
-            "sign the query with 1: each holder then adds the full noise by itself",
+            format!("the query wants {} honest noise shares; {listed} holder(s) can give {most}", query.least_honest),
+            "sign the query with fewer: each holder then adds more noise",
         );
     }
-    if !permit.unmasked {
+    if listed == 1 && !permit.unmasked {
         return refuse(
             WireCode::NotPermitted,
-            format!("permit {} does not allow that each holder's own noisy answer leaves it unmasked", permit.reference),
-            "secure aggregation is not in force yet: ask for a permit that says `unmasked = true`, or wait for it",
+            format!("permit {} does not allow that the one holder's own noisy answer leaves it unmasked", permit.reference),
+            "ask for a permit that says `unmasked = true`, or ask when a second holder is listed for the dataset",
         );
     }
     Ok(())
@@ -378,8 +400,8 @@ pub(crate) fn roster_in_force(state: &TrustState, now_unix: u64) -> Result<&Rost
     })
 }
 
-/// The noise of each output at one holder; refuses what no cohort could sum in 64 bits.
-fn noise_for_roster(roster: &Roster, contract: &DataContract, plan: &PrivatePlan, rho: Rho) -> Result<Vec<OutputNoise>, Refusal> {
+/// How many holders answer a data contract.
+fn listed(roster: &Roster, contract: &DataContract) -> Result<u32, Refusal> {
     let holders = u32::try_from(roster.for_dataset(&contract.name).count()).unwrap_or(u32::MAX);
     if holders == 0 {
         return refuse(
@@ -388,7 +410,7 @@ fn noise_for_roster(roster: &Roster, contract: &DataContract, plan: &PrivatePlan
             "ask for a dataset that the register shows with its holders",
         );
     }
-    price::noise(plan, rho, holders, HONEST_SHARES).map_err(|why| unpriced(&why))
+    Ok(holders)
 }
 
 pub(crate) fn unpriced(why: &PriceError) -> Refusal {
@@ -396,16 +418,15 @@ pub(crate) fn unpriced(why: &PriceError) -> Refusal {
     Refusal::new(WireCode::NotPrivate, format!("the question cannot be given noise as it stands: {why}"), hint)
 }
 
-/// What two askers of the same question share, so that a stored result release may answer the second, free: the plan, rho, the noise
-/// shares and the roster's epoch. Not the permit (ask [`covers`]), not the snapshot rule (compared with the release's date),
+/// What two askers of the same question share, so that a stored result release may answer the second, free: the plan, rho and the
+/// roster's epoch. Not the permit (ask [`covers`]), not the snapshot rule and the least h (compared with the release's own),
 /// and nothing of data: one erasure would turn "free" into "priced".
 pub fn replay_key(admitted: &Admitted, roster_epoch: u32) -> Hash32 {
     let mut bytes = Vec::new();
-    "commun/replay/v1".encode(&mut bytes);
+    "commun/replay/v2".encode(&mut bytes);
     // Names are what was released, not what is asked.
     Bytes(admitted.plan.without_names().to_bytes()).encode(&mut bytes);
     admitted.rho.encode(&mut bytes);
-    HONEST_SHARES.encode(&mut bytes);
     roster_epoch.encode(&mut bytes);
     sha256(&bytes)
 }

@@ -7,13 +7,16 @@
 //! agent), TLS identity (`commun-identity`), which alone authorises nothing.
 
 pub mod admit;
+pub mod cohort;
 pub mod manifest;
 pub mod names;
 pub mod sign;
+pub mod slot;
 pub mod state;
 
 pub use admit::{Admitted, NAMES_ATTEMPT, NUMBERS_ATTEMPT, admit, covers, replay_key, within_limit};
-pub use manifest::{OwnReserve, Reply, check_answer, check_manifest, check_reply};
+pub use cohort::Shape;
+pub use manifest::{OwnReserve, Reply, When, check_answer, check_manifest, check_public, check_reply};
 pub use names::admit_numbers;
 pub use sign::{SignError, sign, signers, verify};
 pub use state::{AttemptState, Outcome, Pins, TrustError, TrustState};

@@ -18,6 +18,9 @@ use crate::sign;
 /// Longest text of a logged refusal (message and hint), in bytes: the fold keeps them all in memory.
 const MAX_REFUSAL_BYTES: usize = 16 * 1024;
 
+/// Longest reason for which a holder is left out, in bytes.
+pub const MAX_REASON_BYTES: usize = 512;
+
 /// One logged attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptState {
@@ -51,6 +54,27 @@ impl History {
         if self.outcomes.contains_key(&query) { Err(TrustError::Ended(query)) } else { Ok(()) }
     }
 
+    /// A later attempt of the same question keeps the cohort of the one before or leaves members out with a reason, so that nobody chooses
+    /// cohorts and takes sums of them from each other. The numbers over an open group key follow names, which are another question.
+    fn follows(&self, id: QueryId, entry: &AttemptEntry) -> Result<(), TrustError> {
+        let sorted = entry.left_out.windows(2).all(|pair| pair[0].index < pair[1].index);
+        if !sorted || entry.left_out.iter().any(|left| left.reason.is_empty() || left.reason.len() > MAX_REASON_BYTES) {
+            return Err(TrustError::Contradiction("who is left out must be sorted by index, each with a short reason"));
+        }
+        let before = if self.names.contains_key(&id) { None } else { self.attempts.get(&(id, self.last_attempt(id))) };
+        match before {
+            None if entry.left_out.is_empty() => Ok(()),
+            None => Err(TrustError::Contradiction("only an attempt that follows another one leaves holders out")),
+            Some(before) => {
+                let kept = |index: u32| before.entry.records.iter().any(|record| record.index == index);
+                if entry.records.iter().all(|record| kept(record.index)) {
+                    return Ok(());
+                }
+                Err(TrustError::Contradiction("a later attempt has a member that the one before had not"))
+            }
+        }
+    }
+
     fn last_attempt(&self, query: QueryId) -> u8 {
         self.attempts.range((query, 0)..=(query, u8::MAX)).next_back().map_or(0, |((_, attempt), _)| *attempt)
     }
@@ -81,6 +105,7 @@ impl History {
         if !entry.records.windows(2).all(|pair| pair[0].index < pair[1].index) || entry.records.is_empty() {
             return Err(TrustError::Contradiction("the attempt's records must be sorted by index, one a holder, at least one"));
         }
+        self.follows(id, entry)?;
         let known: BTreeSet<u32> = roster.holders.iter().map(|holder| holder.index).collect();
         let refunded = |record: &HolderRecord| self.refunds.contains_key(&(id, entry.attempt, record.index));
         if !entry.records.iter().all(|record| known.contains(&record.index)) {

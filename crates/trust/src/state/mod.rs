@@ -23,7 +23,7 @@ use commun_domain::permit::Permit;
 use commun_domain::{Hash32, QueryId};
 
 pub use error::TrustError;
-pub use history::{AttemptState, Outcome};
+pub use history::{AttemptState, MAX_REASON_BYTES, Outcome};
 pub use rules::MIN_OFFICER_THRESHOLD;
 
 /// What is pinned out of band, in each party's own configuration.

@@ -14,7 +14,7 @@ use commun_domain::query::{PriceRequest, Query, QuerySettings, SnapshotRule};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Delta, Document, Epsilon, Hash32, PublicKey, Refusal, Rho};
 use commun_trust::sign::public_key;
-use commun_trust::{Admitted, OwnReserve, Pins, TrustState, admit, check_manifest, sign};
+use commun_trust::{Admitted, OwnReserve, Pins, Shape, TrustState, When, admit, check_manifest, sign};
 use ed25519_dalek::SigningKey;
 
 /// The moment at which the world is looked at, in seconds since 1970.
@@ -218,6 +218,7 @@ pub(crate) fn attempt_entry(admitted: &Admitted) -> AttemptEntry {
         roster: roster().hash(),
         refusals: Vec::new(),
         timeouts: Vec::new(),
+        left_out: Vec::new(),
         records: (1..=HOLDERS).map(record).collect(),
     }
 }
@@ -225,7 +226,7 @@ pub(crate) fn attempt_entry(admitted: &Admitted) -> AttemptEntry {
 /// The ACCEPT of a holder.
 pub(crate) fn accept(admitted: &Admitted, index: u8) -> Accept {
     let HolderRecord { index, seq, record } = record(index);
-    Accept { query: admitted.id, attempt: 1, index, seq, record, price: admitted.price, min_colluders: 1 }
+    Accept { query: admitted.id, attempt: 1, index, seq, record, price: admitted.price, min_colluders: 1, min_survivors: 3 }
 }
 
 /// Holder 1's view when the manifest arrives.
@@ -251,7 +252,7 @@ impl Run {
         change(&mut entry);
         let log = log.and(&LogEntry::Attempt(entry));
         let HolderRecord { index, seq, record } = record(1);
-        let own = OwnReserve { index, seq, record, price: admitted.price, min_colluders: 1 };
+        let own = OwnReserve { index, seq, record, price: admitted.price, min_colluders: 1, min_survivors: 3 };
         let own_root = sha256(b"root of the log");
         let manifest = Manifest {
             query: admitted.id,
@@ -259,15 +260,18 @@ impl Run {
             kind: ManifestKind::Numbers { names: None },
             plan: admitted.plan_hash,
             cells: 9,
-            noise: admitted.noise.clone(),
+            noise: admitted.noise(3, 2).expect("noise"),
             price: admitted.price,
             delta: Delta::ZERO,
             cohort: (1..=HOLDERS).map(|index| signed_by(&accept(&admitted, index), &[holder_key(index)])).collect(),
+            refusals: Vec::new(),
+            timeouts: Vec::new(),
             threshold: 3,
-            colluders: 2,
-            honest: 1,
+            colluders: 1,
+            honest: 2,
             roster: roster().hash(),
-            slot_ms: NOW_UNIX * 1000 + 1000,
+            slot_ms: NOW_UNIX * 1000 + 10_000,
+            round_ms: 10_000,
             deadline_ms: NOW_UNIX * 1000 + 60_000,
             checkpoint_size: log.state.entries(),
             checkpoint_root: own_root,
@@ -276,7 +280,12 @@ impl Run {
     }
 
     pub(crate) fn check(&self) -> Result<(), Refusal> {
-        check_manifest(&self.log.state, &self.admitted, &self.own, &self.manifest, &self.own_root, self.now_ms)
+        self.shape().map(drop)
+    }
+
+    pub(crate) fn shape(&self) -> Result<Shape, Refusal> {
+        let when = When { now_ms: self.now_ms, least_slot_ms: NOW_UNIX * 1000 + 5_000 };
+        check_manifest(&self.log.state, &self.admitted, &self.own, &self.manifest, &self.own_root, when)
     }
 
     /// Replaces one holder's acceptance by a changed one with that holder's valid signature.

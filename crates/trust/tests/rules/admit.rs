@@ -54,10 +54,13 @@ fn p4_plan_noise_and_price_follow_from_the_signed_text_and_the_contract() {
     assert_eq!((admitted.plan.cells(), admitted.plan.contract), (Some(9), contract().hash()));
     assert_eq!(admitted.plan_hash, admitted.plan.hash());
     // By hand: rho = .01497, sigma^2 = 1 / (2 rho) = 33.4; S = 2 is the least with 4^S sigma^2 >= 256; s^2 = ceil(16 sigma^2).
-    let noise = admitted.noise[0];
-    assert_eq!((admitted.noise.len(), noise.gamma_log2, noise.d), (1, -2, 4));
+    let noises = admitted.noise(3, 1).unwrap();
+    let noise = noises[0];
+    assert_eq!((admitted.listed, noises.len(), noise.gamma_log2, noise.d), (3, 1, -2, 4));
     let exact = (16u128 << 39).div_ceil(u128::from(rho.units()));
     assert_eq!((u128::from(noise.s2), exact), (exact, 535));
+    // Where two shares count, each is half of it.
+    assert_eq!(u128::from(admitted.noise(3, 2).unwrap()[0].s2), (16u128 << 39).div_ceil(2 * u128::from(rho.units())));
 }
 
 #[test]
@@ -215,10 +218,16 @@ fn a_privacy_loss_of_nothing_or_too_little_is_refused() {
 }
 
 #[test]
-fn without_aggregation_there_is_one_honest_share_and_the_permit_must_allow_unmasked_answers() {
+fn p1_one_holder_needs_a_permit_for_unmasked_answers_and_no_cohort_gives_more_honest_shares_than_it_has() {
     let log = Log::ready();
-    says(&refusal(&log, &Query { least_honest: 2, ..query() }), WireCode::TooFewHolders, "2 honest noise shares");
+    assert!(admit_query(&log, &Query { least_honest: 2, ..query() }).is_ok());
+    says(&refusal(&log, &Query { least_honest: 3, ..query() }), WireCode::TooFewHolders, "3 honest noise shares");
     let (log, query) = under(|permit| permit.unmasked = false);
+    assert!(admit_query(&log, &query).is_ok(), "three holders aggregate");
+    let mut one = Roster { epoch: 2, ..roster() };
+    one.holders[1..].iter_mut().for_each(|holder| holder.datasets.clear());
+    let keys = [root_key(), crate::common::holder_key(1), crate::common::holder_key(2)];
+    let log = log.and(&LogEntry::Roster(signed_by(&one, &keys)));
     let refusal = refusal(&log, &query);
     says(&refusal, WireCode::NotPermitted, "unmasked");
     assert!(refusal.hint.contains("unmasked = true"), "{}", refusal.hint);
@@ -269,8 +278,11 @@ fn sums_that_this_many_holders_cannot_add_up_in_64_bits_are_refused() {
             .and(&LogEntry::Contract(signed_by(&wide, &officers())))
             .and(&LogEntry::Permit(signed_by(&allowed, &officers())))
     };
-    assert_eq!(admit_query(&with_holders(254), &asked).unwrap().noise[0].d, (1 << 22) + 1);
-    says(&refusal(&with_holders(255), &asked), WireCode::NotPrivate, "64 bits");
+    assert_eq!(admit_query(&with_holders(1), &asked).unwrap().noise(255, 1).unwrap()[0].d, (1 << 22) + 1);
+    says(&admit_query(&with_holders(1), &asked).unwrap().noise(256, 1).unwrap_err(), WireCode::NotPrivate, "64 bits");
+    // Of 16 honest shares each is a quarter as wide, on a lattice four times as fine: the largest cohort counts.
+    assert!(admit_query(&with_holders(14), &asked).is_ok());
+    says(&refusal(&with_holders(254), &asked), WireCode::NotPrivate, "64 bits");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Attempts, failures, refunds and result releases in the log.
 
 use commun_domain::encoding::sha256;
-use commun_domain::log::{AttemptEntry, FailureEntry, LogEntry, RefundEntry, ReleaseEntry};
+use commun_domain::log::{AttemptEntry, Conduct, FailureEntry, LeftOut, LogEntry, RefundEntry, ReleaseEntry};
 use commun_domain::query::Query;
 use commun_domain::{QueryId, Refusal, Rho, WireCode};
 use commun_trust::sign::SignError;
@@ -20,6 +20,7 @@ fn attempt_with(change: impl FnOnce(&mut AttemptEntry)) -> LogEntry {
         roster: roster().hash(),
         refusals: Vec::new(),
         timeouts: Vec::new(),
+        left_out: Vec::new(),
         records: [1, 2, 3].map(record).to_vec(),
     };
     change(&mut entry);
@@ -32,7 +33,7 @@ fn attempt(number: u8) -> LogEntry {
 
 fn failure(attempt: u8) -> LogEntry {
     let refusal = Refusal::new(WireCode::Unavailable, "a holder was lost", "ask again");
-    LogEntry::Failure(FailureEntry { query: query().id(), attempt, refusal, refusals: Vec::new(), timeouts: Vec::new() })
+    LogEntry::Failure(FailureEntry { query: query().id(), attempt, refusal, refusals: Vec::new(), timeouts: Vec::new(), conduct: Conduct::default() })
 }
 
 fn refund(attempt: u8, index: u32) -> LogEntry {
@@ -41,7 +42,15 @@ fn refund(attempt: u8, index: u32) -> LogEntry {
 
 fn release_with(change: impl FnOnce(&mut ReleaseEntry)) -> LogEntry {
     let price = Rho::from_units(1000);
-    let mut entry = ReleaseEntry { query: query().id(), attempt: 1, release: sha256(b"r"), participants: vec![1, 2, 3], price };
+    let mut entry = ReleaseEntry {
+        query: query().id(),
+        attempt: 1,
+        release: sha256(b"r"),
+        participants: vec![1, 2, 3],
+        price,
+        transcript: None,
+        conduct: Conduct::default(),
+    };
     change(&mut entry);
     LogEntry::Release(entry)
 }
@@ -118,7 +127,7 @@ fn a_failure_names_the_last_logged_attempt() {
 fn a_failure_that_would_fill_the_memory_of_every_agent_is_not_taken() {
     let long = |bytes: usize| {
         let refusal = Refusal::new(WireCode::Unavailable, "x".repeat(bytes), "");
-        LogEntry::Failure(FailureEntry { query: query().id(), attempt: 0, refusal, refusals: Vec::new(), timeouts: Vec::new() })
+        LogEntry::Failure(FailureEntry { query: query().id(), attempt: 0, refusal, refusals: Vec::new(), timeouts: Vec::new(), conduct: Conduct::default() })
     };
     contradiction(&refused(&Log::ready(), &long(16 * 1024 + 1)), "longer than any refusal");
     let _ = Log::ready().and(&long(16 * 1024));
@@ -136,8 +145,26 @@ fn a_release_fits_its_attempt() {
     contradiction(&refused(&log, &dearer), "another price");
     let unknown = release_with(|release| release.query = QueryId::from_bytes([9; 32]));
     assert_eq!(refused(&log, &unknown), TrustError::Unknown("release's attempt"));
-    let log = log.and(&attempt(2));
+    let log = log.and(&attempt_with(|entry| (entry.attempt, entry.records) = (2, [1, 2].map(record).to_vec())));
     contradiction(&refused(&log, &release_with(|release| release.participants = vec![1, 2])), "a later one has replaced");
+}
+
+/// Cohorts that a coordinator chooses could be subtracted from each other.
+#[test]
+fn p3_a_later_attempt_keeps_the_cohort_or_leaves_members_out_with_a_reason() {
+    let left = |index, reason: &str| LeftOut { index, reason: reason.to_owned() };
+    let two = |left_out: Vec<LeftOut>| {
+        attempt_with(|entry| (entry.attempt, entry.records, entry.left_out) = (2, [1, 3].map(record).to_vec(), left_out))
+    };
+    let log = Log::ready().and(&attempt(1));
+    let _ = Log { state: log.state.clone() }.and(&two(vec![left(2, "it opened no share")]));
+    let _ = Log { state: log.state.clone() }.and(&attempt(2));
+    contradiction(&refused(&log, &two(vec![left(2, "")])), "short reason");
+    contradiction(&refused(&log, &two(vec![left(2, &"x".repeat(513))])), "short reason");
+    contradiction(&refused(&log, &two(vec![left(2, "late"), left(2, "late")])), "sorted by index");
+    contradiction(&refused(&Log::ready(), &attempt_with(|entry| entry.left_out = vec![left(2, "late")])), "follows another one");
+    let log = Log::ready().and(&attempt_with(|entry| entry.records = [1, 2].map(record).to_vec()));
+    contradiction(&refused(&log, &two(Vec::new())), "the one before had not");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use commun_domain::attempt::{AnswerHead, Refuse, encode_values};
 use commun_domain::bundle::Roster;
 use commun_domain::encoding::sha256;
-use commun_domain::log::{FailureEntry, HolderRefusal, LogEntry, RefundEntry};
+use commun_domain::log::{Conduct, FailureEntry, HolderRefusal, LogEntry, RefundEntry};
 use commun_domain::query::Query;
 use commun_domain::{Delta, Document, Refusal, Rho, WireCode};
 use commun_trust::manifest::MAX_SLOT_MS;
@@ -50,12 +50,14 @@ fn p4_no_number_of_the_manifest_is_believed() {
         (|run| run.manifest.price = Rho::from_units(run.manifest.price.units() - 1), NO, "price"),
         (|run| run.own.price = Rho::from_units(run.own.price.units() - 1), NO, "price"),
         (|run| run.manifest.delta = Delta::from_units(1), NO, "delta"),
-        (|run| run.manifest.threshold = 2, NO, "T must be"),
-        (|run| run.manifest.threshold = 4, NO, "T must be"),
-        (|run| run.manifest.colluders = 1, NO, "c must be"),
-        (|run| run.manifest.colluders = 3, NO, "c must be"),
-        (|run| run.manifest.honest = 2, NO, "h must be"),
-        (|run| run.manifest.honest = 0, NO, "h must be"),
+        (|run| run.manifest.threshold = 2, NO, "2T > n + c"),
+        (|run| run.manifest.threshold = 4, NO, "2T > n + c"),
+        (|run| run.manifest.colluders = 0, NO, "2T > n + c"),
+        (|run| run.manifest.colluders = 2, NO, "T, c and h"),
+        (|run| run.manifest.colluders = 3, NO, "2T > n + c"),
+        (|run| run.manifest.honest = 1, NO, "T, c and h"),
+        (|run| run.manifest.honest = 3, NO, "T, c and h"),
+        (|run| run.manifest.honest = 0, NO, "T, c and h"),
         (|run| run.manifest.roster = sha256(b"another roster"), NO, "another roster"),
     ]);
 }
@@ -105,7 +107,8 @@ fn p8_the_log_holds_this_agents_own_record() {
 fn an_attempt_that_has_ended_or_was_refunded_is_not_answered() {
     let mut run = Run::new();
     let refusal = Refusal::new(WireCode::Unavailable, "a holder was lost", "ask again");
-    let failure = FailureEntry { query: query().id(), attempt: 1, refusal, refusals: Vec::new(), timeouts: Vec::new() };
+    let (refusals, timeouts) = (Vec::new(), Vec::new());
+    let failure = FailureEntry { query: query().id(), attempt: 1, refusal, refusals, timeouts, conduct: Conduct::default() };
     run.log = run.log.and(&LogEntry::Failure(failure));
     refused(&run, WireCode::NotPermitted, "has ended");
     let mut run = Run::new();
@@ -115,10 +118,10 @@ fn an_attempt_that_has_ended_or_was_refunded_is_not_answered() {
 }
 
 #[test]
-fn the_cohort_is_one_signed_acceptance_of_every_listed_holder() {
+fn the_cohort_is_one_signed_acceptance_of_every_holder_whose_record_is_logged() {
     const NO: WireCode = WireCode::NotPermitted;
     each_alone(&[
-        (|run| drop(run.manifest.cohort.pop()), WireCode::TooFewHolders, "2 of 3 holders"),
+        (|run| drop(run.manifest.cohort.pop()), NO, "whose records are logged"),
         (|run| run.manifest.cohort.swap(1, 2), NO, "not signed by exactly the key"),
         (|run| run.manifest.cohort[1] = run.manifest.cohort[0].clone(), NO, "not signed by exactly the key"),
         (|run| run.manifest.cohort[1] = signed_by(&accept(&run.admitted, 2), &[stranger_key()]), NO, "not signed by exactly the key"),
@@ -130,7 +133,8 @@ fn the_cohort_is_one_signed_acceptance_of_every_listed_holder() {
         (|run| run.re_accept(2, |accept| accept.index = 3), NO, "names another holder"),
         (|run| run.re_accept(2, |accept| accept.seq += 1), NO, "another record than the logged one"),
         (|run| run.re_accept(2, |accept| accept.record = sha256(b"x")), NO, "another record than the logged one"),
-        (|run| run.re_accept(2, |accept| accept.min_colluders = 3), NO, "more colluding holders"),
+        (|run| run.re_accept(2, |accept| accept.min_colluders = 2), WireCode::TooFewHolders, "WISH"),
+        (|run| run.re_accept(2, |accept| accept.min_survivors = 4), WireCode::TooFewHolders, "WISH"),
         (|run| run.re_accept(1, |accept| accept.min_colluders = 0), NO, "not the one that it sent"),
     ]);
     let mut run = Run::new();
@@ -138,7 +142,7 @@ fn the_cohort_is_one_signed_acceptance_of_every_listed_holder() {
     run.manifest.cohort[1] = signed_by(&refuse, &[holder_key(2)]);
     refused(&run, NO, "holds a refusal");
     let mut run = Run::new();
-    run.re_accept(2, |accept| accept.min_colluders = 2);
+    run.re_accept(2, |accept| accept.min_colluders = 0);
     assert_eq!(run.check(), Ok(()));
 }
 
@@ -154,21 +158,69 @@ fn acceptors_refusals_and_timeouts_are_the_rosters_list() {
         entry.timeouts = vec![9];
     });
     refused(&stranger, no, "each once");
-    // Accounted for, but one refusal or loss ends the attempt.
+    // Accounted for: the two that are left would be a cohort, if none of them insisted on three.
     let mut lost = Run::with_entry(|entry| {
         entry.records.truncate(2);
         entry.timeouts = vec![3];
     });
-    refused(&lost, WireCode::TooFewHolders, "3 of 3 holders");
+    refused(&lost, no, "timeouts are not the logged ones");
+    lost.manifest.timeouts = vec![3];
+    refused(&lost, no, "whose records are logged");
     lost.manifest.cohort.truncate(2);
-    refused(&lost, WireCode::TooFewHolders, "2 of 3 holders");
+    (lost.manifest.threshold, lost.manifest.colluders, lost.manifest.honest) = (2, 1, 1);
+    refused(&lost, WireCode::TooFewHolders, "WISH");
     let mut unwilling = Run::with_entry(|entry| {
         entry.records.truncate(2);
         entry.refusals = vec![HolderRefusal { index: 3, code: WireCode::NotPermitted }];
     });
     unwilling.manifest.cohort.truncate(2);
-    (unwilling.manifest.threshold, unwilling.manifest.colluders) = (2, 1);
-    refused(&unwilling, WireCode::TooFewHolders, "2 of 3 holders");
+    (unwilling.manifest.threshold, unwilling.manifest.colluders, unwilling.manifest.honest) = (2, 1, 1);
+    refused(&unwilling, no, "refusals are not the logged ones");
+    // A refusal that the holder did not sign, one with another code, and an acceptance in its place.
+    let says_no = |code| Refuse { query: query().id(), attempt: 1, index: 3, code, message: "no".to_owned() };
+    unwilling.manifest.refusals = vec![signed_by(&says_no(WireCode::NotPermitted), &[holder_key(2)])];
+    refused(&unwilling, no, "not signed by exactly the key");
+    unwilling.manifest.refusals = vec![signed_by(&says_no(WireCode::OverBudget), &[holder_key(3)])];
+    refused(&unwilling, no, "another code");
+    unwilling.manifest.refusals = vec![signed_by(&accept(&unwilling.admitted, 3), &[holder_key(3)])];
+    refused(&unwilling, no, "among the refusals");
+    unwilling.manifest.refusals = vec![signed_by(&says_no(WireCode::NotPermitted), &[holder_key(3)])];
+    refused(&unwilling, WireCode::TooFewHolders, "WISH");
+}
+
+/// Two of three, where nobody insists on three: the third timed out, and each of the two adds the noise of one.
+#[test]
+fn p4_a_smaller_cohort_has_more_noise_and_a_single_one_of_several_holders_answers_nothing() {
+    let of = |left: usize| {
+        let mut next = Roster { epoch: 2, ..roster() };
+        next.holders.iter_mut().for_each(|holder| holder.min_survivors = 1);
+        let log = crate::common::Log::ready().and(&LogEntry::Roster(signed_by(&next, &[root_key(), holder_key(1), holder_key(2)])));
+        let mut run = Run::new();
+        let mut entry = attempt_entry(&run.admitted);
+        entry.roster = next.hash();
+        entry.records.truncate(left);
+        entry.timeouts = (u32::try_from(left).unwrap() + 1..=3).collect();
+        run.manifest.timeouts = entry.timeouts.clone();
+        run.log = log.and(&LogEntry::Attempt(entry));
+        run.manifest.checkpoint_size = run.log.state.entries();
+        run.manifest.roster = next.hash();
+        for index in 1..=3 {
+            run.re_accept(index, |accept| accept.min_survivors = 1);
+        }
+        run.own.min_survivors = 1;
+        run.manifest.cohort.truncate(left);
+        run
+    };
+    let mut two = of(2);
+    (two.manifest.threshold, two.manifest.colluders, two.manifest.honest) = (2, 1, 1);
+    refused(&two, WireCode::NotPermitted, "noise");
+    two.manifest.noise = two.admitted.noise(2, 1).unwrap();
+    let shape = two.shape().unwrap();
+    assert_eq!((shape.members, shape.threshold, shape.colluders, shape.honest, shape.aggregated), (2, 2, 1, 1, true));
+    let mut one = of(1);
+    (one.manifest.threshold, one.manifest.colluders, one.manifest.honest) = (1, 0, 1);
+    one.manifest.noise = one.admitted.noise(1, 1).unwrap();
+    refused(&one, WireCode::TooFewHolders, "ONE_HOLDER");
 }
 
 #[test]
@@ -198,7 +250,7 @@ fn every_listed_holders_own_minimum_holds() {
         run
     };
     assert_eq!(with_minimum(3).check(), Ok(()));
-    refused(&with_minimum(4), WireCode::TooFewHolders, "insists on");
+    refused(&with_minimum(4), WireCode::TooFewHolders, "WISH");
 }
 
 #[test]
@@ -207,15 +259,23 @@ fn query_permit_and_slot_are_in_time_when_the_manifest_comes() {
         (|run| run.now_ms = query().expiry_unix * 1000, WireCode::Expired, "was to be answered before"),
         (|run| run.now_ms = permit().valid_until_unix * 1000, WireCode::Expired, "was valid until"),
         (|run| run.now_ms = run.manifest.deadline_ms, WireCode::Expired, "deadline is past"),
-        (|run| run.manifest.deadline_ms = run.now_ms + MAX_SLOT_MS + 1, WireCode::NotPermitted, "does not end within"),
-        (|run| run.manifest.slot_ms = run.manifest.deadline_ms + 1, WireCode::NotPermitted, "does not end within"),
+        (|run| run.manifest.deadline_ms += 1, WireCode::NotPermitted, "do not end at its deadline"),
+        (|run| run.manifest.round_ms = 0, WireCode::NotPermitted, "do not end at its deadline"),
+        (|run| (run.manifest.slot_ms, run.manifest.round_ms) = (1, u64::MAX), WireCode::NotPermitted, "do not end at its deadline"),
+        (|run| slot_at(run, run.now_ms + 4_999), WireCode::NotPermitted, "1 ms nearer"),
+        (|run| slot_at(run, run.now_ms + MAX_SLOT_MS - 49_999), WireCode::NotPermitted, "does not end within"),
     ]);
     let mut run = Run::new();
-    run.manifest.deadline_ms = run.now_ms + MAX_SLOT_MS;
+    slot_at(&mut run, NOW_UNIX * 1000 + MAX_SLOT_MS - 50_000);
     assert_eq!(run.check(), Ok(()));
-    run.now_ms = (NOW_UNIX + 59) * 1000;
-    run.manifest.deadline_ms = run.now_ms + 1;
+    slot_at(&mut run, NOW_UNIX * 1000 + 5_000);
+    run.now_ms = run.manifest.deadline_ms - 1;
     assert_eq!(run.check(), Ok(()));
+}
+
+fn slot_at(run: &mut Run, slot_ms: u64) {
+    run.manifest.slot_ms = slot_ms;
+    run.manifest.deadline_ms = slot_ms + 5 * run.manifest.round_ms;
 }
 
 #[test]

@@ -1,0 +1,24 @@
+//! Slots: when an answer leaves a holder, whatever its data are like.
+//!
+//! The wait follows from the data contract's public `max_rows` of the tables that are read, so that it says nothing about a holder, and an
+//! agent wants at least that. Who is not ready at the slot sends nothing.
+
+use commun_domain::contract::DataContract;
+use commun_domain::plan::PrivatePlan;
+
+/// Wait from a manifest to its slot whatever is read, in milliseconds.
+pub const LEAST_WAIT_MS: u64 = 200;
+
+/// Rows that are reckoned for each millisecond. An agent reads several times as many where it has a processor for itself.
+pub const ROWS_PER_MS: u64 = 1_000;
+
+/// Longest wait that follows from rows, in milliseconds: half of the hour that a manifest may take.
+const LONGEST_WAIT_MS: u64 = 1_800_000;
+
+/// From a manifest to its slot, in milliseconds, by the public rule.
+pub fn wait_ms(plan: &PrivatePlan, contract: &DataContract) -> u64 {
+    let tables = plan.relation.tables();
+    let rows = contract.tables.iter().filter(|table| tables.contains(&table.name.as_str())).map(|table| table.max_rows);
+    let rows = rows.fold(0u64, u64::saturating_add);
+    LEAST_WAIT_MS.saturating_add(rows / ROWS_PER_MS).min(LONGEST_WAIT_MS)
+}
