@@ -3,7 +3,7 @@
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["commun/v1/link.proto", "commun/v1/agency.proto", "commun/v1/supervision.proto"];
+    let files = ["commun/v1/link.proto", "commun/v1/agency.proto", "commun/v1/supervision.proto", "arrow/flight.proto"];
     for file in files {
         println!("cargo:rerun-if-changed={file}");
     }

@@ -18,6 +18,9 @@ pub const MAX_BINDINGS: usize = 256;
 /// Most permits that a policy may list.
 pub const MAX_ACCEPTED_PERMITS: usize = 10_000;
 
+/// Most holders on an independence list.
+pub const MAX_INDEPENDENT: usize = 10_000;
+
 /// Why the agent cannot start from its configuration. Always exit code 64.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -102,6 +105,8 @@ struct RawKeys {
 struct RawPolicy {
     #[serde(default)]
     accept_permits: Vec<String>,
+    #[serde(default)]
+    independent: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +115,9 @@ struct RawLimits {
     memory_mb: Option<u32>,
     #[serde(default)]
     min_colluders: u32,
+    #[serde(default)]
+    min_survivors: u32,
+    slot_ms: Option<u64>,
     max_store_pages: Option<u32>,
 }
 
@@ -140,8 +148,14 @@ pub struct Config {
     pub accept_permits: Vec<Hash32>,
     /// Memory that a query may use, in MiB; `None`: the engine's own choice.
     pub memory_mb: Option<u32>,
+    /// Holders that this one counts as independent of itself: they would not collude with the coordinator.
+    pub independent: Vec<String>,
     /// Own minimum of c, the colluding agents against which the holder wants protection; 0: what the roster gives.
     pub min_colluders: u32,
+    /// Own minimum of T, the members whose answers are in a sum; 0: what the roster gives.
+    pub min_survivors: u32,
+    /// Shortest time from a manifest to its slot that is taken, in milliseconds; `None`: the public rule of the data contract.
+    pub slot_ms: Option<u64>,
     /// Most pages of the store: a cap on the disk that it takes.
     pub max_store_pages: Option<u32>,
 }
@@ -174,6 +188,12 @@ impl Config {
         if !(1..=MAX_BINDINGS).contains(&bindings.len()) {
             faults.push(format!("binding: 1 to {MAX_BINDINGS} files are needed"));
         }
+        if raw.policy.independent.len() > MAX_INDEPENDENT || raw.policy.independent.contains(&raw.holder) {
+            faults.push(format!("policy.independent: at most {MAX_INDEPENDENT} other holders, as the roster names them"));
+        }
+        for (index, name) in raw.policy.independent.iter().enumerate() {
+            fault(&mut faults, &format!("policy.independent[{index}]"), name.parse::<commun_identity::Name>());
+        }
         if raw.limits.memory_mb == Some(0) {
             faults.push("limits.memory_mb: must be at least 1; leave it out for no limit of yours".to_owned());
         }
@@ -191,7 +211,10 @@ impl Config {
                 holder_key: base.join(raw.keys.holder_key),
                 accept_permits,
                 memory_mb: raw.limits.memory_mb,
+                independent: raw.policy.independent,
                 min_colluders: raw.limits.min_colluders,
+                min_survivors: raw.limits.min_survivors,
+                slot_ms: raw.limits.slot_ms,
                 max_store_pages: raw.limits.max_store_pages,
             }),
             _ => Err(SetupError::Values { path: path.to_owned(), faults }),
@@ -281,6 +304,15 @@ mod tests {
     fn an_unknown_key_is_refused() {
         let error = load(&SAMPLE.replace("[limits]", "[limits]\nmemory = 3")).unwrap_err().to_string();
         assert!(error.contains("memory"), "{error}");
+    }
+
+    #[test]
+    fn nobody_is_independent_of_itself() {
+        let with = |list: &str| load(&SAMPLE.replace("independent = []", &format!("independent = {list}")));
+        assert_eq!(with("[\"telco-b\"]").unwrap().independent, ["telco-b"]);
+        for (bad, part) in [("[\"telco-a\"]", "other holders"), ("[\"Telco B\"]", "policy.independent[0]")] {
+            assert!(with(bad).unwrap_err().to_string().contains(part), "{bad}");
+        }
     }
 
     #[test]

@@ -67,7 +67,10 @@ async fn serve(ready: Ready, faults: Faults, shutdown: Shutdown) -> anyhow::Resu
     let parts = Parts {
         holder: config.holder.clone(),
         accept_permits: config.accept_permits.clone(),
+        independent: config.independent.clone(),
         min_colluders: config.min_colluders,
+        min_survivors: config.min_survivors,
+        slot_ms: config.slot_ms,
         bundle_sha256: config.bundle_sha256,
         key,
         store: Arc::clone(&store),

@@ -73,6 +73,9 @@ pub struct QuestionArgs {
     /// Highest price accepted, as rho; default: what the question costs by the public rules
     #[arg(long)]
     pub max_rho: Option<String>,
+    /// Fewest noise shares that must surely count (h); more keep the answer secret from more colluding holders, and fewer cohorts can give them
+    #[arg(long, value_name = "H", value_parser = clap::value_parser!(u32).range(1..))]
+    pub least_honest: Option<u32>,
     /// Most groups of one person in one period that count
     #[arg(long)]
     pub max_groups_per_person: Option<u32>,

@@ -10,7 +10,7 @@ use commun_domain::{Delta, Epsilon, Refusal, Rho, WireCode};
 use commun_privacy::accountant::{epsilon_for_rho, rho_for_epsilon};
 use commun_privacy::price::{self, MarginTarget, TargetError, margin_at, rho_for_margin};
 use commun_sql::compile;
-use commun_trust::admit::HONEST_SHARES;
+use commun_trust::Shape;
 
 use crate::error::CliError;
 use crate::settings::Settings;
@@ -62,13 +62,13 @@ fn target(text: &str) -> Result<MarginTarget, CliError> {
 }
 
 impl Asked {
-    /// The request that is signed. `holders`: how many are listed, since the noise of each is in the sum. Says what a margin costs.
+    /// The request that is signed. `shape`: the cohort that is expected, since the noise of each member is in the sum. Says what a margin costs.
     pub fn resolve(
         &self,
         sql: &str,
         contract: &DataContract,
         settings: QuerySettings,
-        holders: u32,
+        shape: Shape,
         limits: &[Limit<'_>],
     ) -> Result<PriceRequest, CliError> {
         let target = match self {
@@ -76,23 +76,24 @@ impl Asked {
             Self::Margin(target) => target,
         };
         let plan = compile(sql, contract, &settings)?;
-        let agents = holders.max(1);
-        let priced = match rho_for_margin(&plan, target, agents, HONEST_SHARES) {
+        let priced = match rho_for_margin(&plan, target, shape.members, shape.honest) {
             Err(TargetError::Unreachable { ref column }) if !limits.is_empty() => {
-                return Err(beyond(&plan, target, column, limits, agents).into());
+                return Err(beyond(&plan, target, column, limits, shape).into());
             }
             other => other.map_err(impossible)?,
         };
         let charged = price::price(&plan, priced.rho).map_err(|e| CliError::Document(e.to_string()))?.rho;
         if let Some(limit) = limits.iter().filter(|limit| limit.rho < charged).min_by_key(|limit| limit.rho) {
-            return Err(too_dear(&plan, target, &priced.column, charged, limit, agents).into());
+            return Err(too_dear(&plan, target, &priced.column, charged, limit, shape).into());
         }
         eprintln!(
-            "a margin of ±{:.2} for {} costs rho {charged} (epsilon {:.4} at delta {}) for each holder and period, with {agents} holder(s)",
+            "a margin of ±{:.2} for {} costs rho {charged} (epsilon {:.4} at delta {}) for each holder and period, with {} holder(s) of which the noise of {} counts",
             priced.margin,
             priced.column,
             epsilon_for_rho(charged, contract.delta_conv),
-            contract.delta_conv
+            contract.delta_conv,
+            shape.members,
+            shape.honest
         );
         Ok(PriceRequest::Rho(priced.rho))
     }
@@ -114,33 +115,33 @@ fn impossible(error: TargetError) -> CliError {
 }
 
 /// A margin that not even the highest price gives.
-fn beyond(plan: &PrivatePlan, target: &MarginTarget, column: &str, limits: &[Limit<'_>], agents: u32) -> Refusal {
+fn beyond(plan: &PrivatePlan, target: &MarginTarget, column: &str, limits: &[Limit<'_>], shape: Shape) -> Refusal {
     let error = TargetError::Unreachable { column: column.to_owned() };
     let tightest = limits.iter().min_by_key(|limit| limit.rho);
-    let hint = tightest.map_or_else(String::new, |limit| what_it_is(plan, column, limit, agents));
+    let hint = tightest.map_or_else(String::new, |limit| what_it_is(plan, column, limit, shape));
     Refusal::new(WireCode::OverBudget, format!("±{} for {column}: {error}", target.margin), hint)
 }
 
 /// The margin that a limit pays.
-fn what_it_is(plan: &PrivatePlan, column: &str, limit: &Limit<'_>, agents: u32) -> String {
+fn what_it_is(plan: &PrivatePlan, column: &str, limit: &Limit<'_>, shape: Shape) -> String {
     // The price is one unit above what is asked for, and one more where there are names.
     let above = Rho::from_units(if plan.open_key().is_some() { 2 } else { 1 });
     let within = limit.rho.checked_sub(above).filter(|rho| *rho > Rho::ZERO);
-    let margin = within.and_then(|rho| margin_at(plan, column, rho, agents, HONEST_SHARES));
+    let margin = within.and_then(|rho| margin_at(plan, column, rho, shape.members, shape.honest));
     margin.map_or_else(
         || "a smaller question costs less".to_owned(),
         |margin| format!("for rho {} it is ±{margin:.2}; fewer columns cost less, and EXPLAIN shows what coarser groups give", limit.rho),
     )
 }
 
-fn too_dear(plan: &PrivatePlan, target: &MarginTarget, column: &str, charged: Rho, limit: &Limit<'_>, agents: u32) -> Refusal {
+fn too_dear(plan: &PrivatePlan, target: &MarginTarget, column: &str, charged: Rho, limit: &Limit<'_>, shape: Shape) -> Refusal {
     // Two prices that look alike are told apart by their units.
     let digits = |rho: Rho| {
         if charged.to_string() == limit.rho.to_string() { format!("{rho}, {} units of 2^-40", rho.units()) } else { rho.to_string() }
     };
     let (costs, most) = (digits(charged), digits(limit.rho));
     let message = format!("a margin of ±{} for {column} costs rho {costs}, more than {} (rho {most})", target.margin, limit.of);
-    Refusal::new(WireCode::OverBudget, message, what_it_is(plan, column, limit, agents))
+    Refusal::new(WireCode::OverBudget, message, what_it_is(plan, column, limit, shape))
 }
 
 #[cfg(test)]
@@ -148,6 +149,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use commun_domain::contract_toml::parse_contract;
+    use commun_trust::cohort::usual;
 
     const CONTRACT: &str = include_str!("../../docs/reference/mobility.toml");
     const SQL: &str = "SELECT mode, COUNT(DISTINCT subscriber_id) AS people, COUNT(*) AS n FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY mode";
@@ -181,11 +183,11 @@ mod tests {
     #[test]
     fn a_margin_becomes_the_rho_that_is_signed() {
         let contract = parse_contract(CONTRACT).unwrap();
-        let resolved = |holders| margin("50").resolve(SQL, &contract, settings(), holders, &[]).unwrap();
+        let resolved = |holders| margin("50").resolve(SQL, &contract, settings(), usual(holders).unwrap(), &[]).unwrap();
         let (PriceRequest::Rho(one), PriceRequest::Rho(three)) = (resolved(1), resolved(3)) else { unreachable!("a rho") };
-        // Three full noises have three times the variance of one.
-        assert!((three.to_f64() / one.to_f64() - 3.0).abs() < 0.01, "{one} {three}");
-        let error = margin("nobody=50").resolve(SQL, &contract, settings(), 1, &[]).unwrap_err().to_string();
+        // Three halves of a noise have one and a half times the variance of one.
+        assert!((three.to_f64() / one.to_f64() - 1.5).abs() < 0.01, "{one} {three}");
+        let error = margin("nobody=50").resolve(SQL, &contract, settings(), usual(1).unwrap(), &[]).unwrap_err().to_string();
         assert!(error.contains("name one of people, n"), "{error}");
     }
 
@@ -194,7 +196,7 @@ mod tests {
         let contract = parse_contract(CONTRACT).unwrap();
         let limits =
             [Limit { of: "the permit's", rho: Rho::parse("0.01").unwrap() }, Limit { of: "yours", rho: Rho::parse("0.001").unwrap() }];
-        let CliError::Refused(refusal) = margin("5").resolve(SQL, &contract, settings(), 3, &limits).unwrap_err() else {
+        let CliError::Refused(refusal) = margin("5").resolve(SQL, &contract, settings(), usual(3).unwrap(), &limits).unwrap_err() else {
             unreachable!("a refusal")
         };
         assert_eq!(refusal.code, WireCode::OverBudget);
@@ -206,7 +208,7 @@ mod tests {
         // What the hint names is what that price gives.
         let shown: f64 = refusal.hint.split('±').nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
         let Asked::Margin(again) = margin(&format!("{}", shown + 0.01)) else { unreachable!("a margin") };
-        assert!(Asked::Margin(again).resolve(SQL, &contract, settings(), 3, &limits).is_ok(), "{}", refusal.hint);
+        assert!(Asked::Margin(again).resolve(SQL, &contract, settings(), usual(3).unwrap(), &limits).is_ok(), "{}", refusal.hint);
     }
 
     /// Names take a share of the rho that is found and cost a unit of their own, so that the margin that is promised is that of the numbers.
@@ -214,17 +216,17 @@ mod tests {
     fn a_margin_over_an_open_group_key_pays_for_names_too() {
         let contract = parse_contract(CONTRACT).unwrap();
         let open = SQL.replace("mode", "employer");
-        let resolved = |sql: &str| margin("50").resolve(sql, &contract, settings(), 3, &[]).unwrap();
+        let resolved = |sql: &str| margin("50").resolve(sql, &contract, settings(), usual(3).unwrap(), &[]).unwrap();
         let (PriceRequest::Rho(declared), PriceRequest::Rho(names)) = (resolved(SQL), resolved(&open)) else { unreachable!("a rho") };
         // Two of two shares, and two of three.
         assert!((names.to_f64() / declared.to_f64() - 1.5).abs() < 0.01, "{declared} {names}");
         let plan = compile(&open, &contract, &settings()).unwrap();
         let charged = price::price(&plan, names).unwrap().rho;
         assert_eq!(charged.units(), names.units() + 2);
-        assert!(margin_at(&plan, "people", names, 3, HONEST_SHARES).unwrap() <= 50.0);
+        assert!(margin_at(&plan, "people", names, 3, 2).unwrap() <= 50.0);
         // A limit of exactly that is enough, and one unit less is not.
         let limit = |units: u64| [Limit { of: "yours", rho: Rho::from_units(units) }];
-        assert!(margin("50").resolve(&open, &contract, settings(), 3, &limit(charged.units())).is_ok());
-        assert!(margin("50").resolve(&open, &contract, settings(), 3, &limit(charged.units() - 1)).is_err());
+        assert!(margin("50").resolve(&open, &contract, settings(), usual(3).unwrap(), &limit(charged.units())).is_ok());
+        assert!(margin("50").resolve(&open, &contract, settings(), usual(3).unwrap(), &limit(charged.units() - 1)).is_err());
     }
 }

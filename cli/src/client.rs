@@ -17,6 +17,7 @@ use commun_proto::v1::{
 };
 use commun_proto::{MAX_MESSAGE_BYTES, convert, status};
 use commun_trust::admit::{Admitted, admit};
+use commun_trust::cohort;
 use commun_trust::state::TrustState;
 use tonic::transport::Channel;
 
@@ -145,11 +146,14 @@ impl Client {
 /// The release must answer this very question, with the noise and at the price that follow from it.
 fn check(release: &ResultRelease, admitted: &Admitted) -> Result<(), Refusal> {
     let named = release.plan.open_key().is_none_or(|open| open.names.as_ref().is_some_and(|names| open.allows(names)));
+    let shape = cohort::of_release(release);
     let fault = if release.plan.without_names() != admitted.plan {
         "the answer is one to another question"
     } else if !named {
         "the answer has no names of its open group key, or impossible ones"
-    } else if release.noise != admitted.noise {
+    } else if shape.is_none_or(|shape| shape.honest < admitted.query.least_honest) {
+        "the answer is of a cohort that there cannot be, or that has fewer honest noise shares than the question asks for"
+    } else if shape.and_then(|shape| admitted.noise(shape.members, shape.honest).ok()).as_ref() != Some(&release.noise) {
         "the answer states other noise than the question asks for"
     } else if release.rho != admitted.whole.rho || release.delta != admitted.whole.delta {
         "the answer states another price than the question has"

@@ -15,7 +15,7 @@ use commun_privacy::ledger::Loss;
 use commun_privacy::price::{self, noise, statement};
 use commun_proto::v1::PartitionBudget;
 use commun_sql::strip_explain;
-use commun_trust::admit::HONEST_SHARES;
+use commun_trust::{Shape, TrustState, cohort};
 
 use crate::args::ExplainArgs;
 use crate::client::Client;
@@ -50,7 +50,7 @@ pub async fn explain_text(profile: &Profile, args: &ExplainArgs, text: &str) -> 
         contract: &admitted.contract,
         plan: &admitted.plan,
         rho: admitted.rho,
-        holders: reply.holders_listed,
+        shape: expected(&state, &admitted.contract, admitted.query.least_honest)?,
         values_per_row: args.values_per_row,
     };
     let mut facts = explained.facts()?;
@@ -64,6 +64,12 @@ pub async fn explain_text(profile: &Profile, args: &ExplainArgs, text: &str) -> 
     let mut out = std::io::stdout().lock();
     writeln!(out, "{facts}\n").map_err(CliError::Output)?;
     explained.write(&mut out)
+}
+
+/// The cohort of every listed holder, by what the roster says of them.
+pub(crate) fn expected(state: &TrustState, contract: &DataContract, least_honest: u32) -> Result<Shape, CliError> {
+    let listed: Vec<_> = state.roster().into_iter().flat_map(|roster| roster.for_dataset(&contract.name)).collect();
+    Ok(cohort::expected(&listed, least_honest)?)
 }
 
 fn stated(rho: Rho, delta: Delta) -> String {
@@ -88,8 +94,8 @@ pub struct Explained<'a> {
     pub plan: &'a PrivatePlan,
     /// Privacy loss asked for.
     pub rho: Rho,
-    /// Holders that are listed; each adds its noise.
-    pub holders: u32,
+    /// The cohort that is expected: each member adds its noise.
+    pub shape: Shape,
     /// Values in a row of the answer, as the user assumes.
     pub values_per_row: Option<u64>,
 }
@@ -135,17 +141,16 @@ impl Explained<'_> {
         writeln!(out, "{}", self.precision(units)?).map_err(CliError::Output)?;
         let assumed = "; --values-per-row N gives those of averages";
         let averages = if self.values_per_row.is_none() { assumed } else { "" };
-        writeln!(out, "95 % margins of the noise alone, if every listed holder answers{averages}").map_err(CliError::Output)?;
+        writeln!(out, "95 % margins of the noise alone, if every listed holder answers and fears as many others as the roster says{averages}").map_err(CliError::Output)?;
         let Some(coarse) = self.coarse(units)? else { return Ok(()) };
         writeln!(out, "\n{coarse}\nthe same question for coarser groups, at the same price; cells that are added up afterwards bring their noise along")
             .map_err(CliError::Output)
     }
 
     fn margins(&self, plan: &PrivatePlan, units: u64, times: u64) -> Result<Margins, CliError> {
-        // Without a holder nobody could answer; the margins of one say what a holder's own noise is.
-        let agents = self.holders.max(1);
-        let noise = noise(plan, Rho::from_units(units.max(1)), agents, HONEST_SHARES).map_err(|e| fault(&e))?;
-        let added = u32::try_from(u64::from(agents).saturating_mul(times)).unwrap_or(u32::MAX);
+        let Shape { members, honest, .. } = self.shape;
+        let noise = noise(plan, Rho::from_units(units.max(1)), members, honest).map_err(|e| fault(&e))?;
+        let added = u32::try_from(u64::from(members).saturating_mul(times)).unwrap_or(u32::MAX);
         let ranks = expected_rank_margins(plan, &noise, added).map_err(|e| fault(&e))?;
         let margins = expected_margins(plan, &noise, added, self.values_per_row).map_err(|e| fault(&e))?;
         let text = |(name, margin): (String, Option<f64>)| {
@@ -224,7 +229,7 @@ mod tests {
         let rho = Rho::parse("0.1").unwrap();
         let settings = QuerySettings { price: PriceRequest::Rho(rho), max_groups_per_person: 1, intervals: true };
         let plan = compile(sql, &contract, &settings).unwrap();
-        let explained = Explained { contract: &contract, plan: &plan, rho, holders: 3, values_per_row: None };
+        let explained = Explained { contract: &contract, plan: &plan, rho, shape: cohort::usual(3).unwrap(), values_per_row: None };
         let law = price::names(&plan, rho).unwrap().unwrap().law;
         let facts = explained.facts().unwrap().to_string();
         for part in [format!("fewer than about {} persons (t*)", law.threshold), "delta 1e-9 on top".to_owned(), "at most ".to_owned()] {

@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
-use commun_domain::Delta;
+use commun_domain::{Delta, Rho};
 use commun_domain::plan::{AnswerValue, Estimate};
 use commun_domain::release::ResultRelease;
 use commun_privacy::accountant::epsilon_for_rho;
 use commun_privacy::answer::{AnswerTable, Intervals, consistent_table, margin, table};
 use commun_privacy::ledger::Loss;
-use commun_privacy::price::{names_at_price, statement};
+use commun_privacy::price::{Guarantees, guarantees, names_at_price, statement};
 
 use crate::args::{Format, ShownArgs};
 use crate::error::CliError;
@@ -119,12 +119,7 @@ pub fn notes(release: &ResultRelease, stored: bool, shown: Shown) -> Vec<String>
         format!("charged to each holder and period: rho {} (epsilon {epsilon:.4} at delta {})", release.rho, release.delta_conv)
     });
     notes.extend(shown.note().map(str::to_owned));
-    if release.unmasked {
-        notes.push(format!(
-            "unmasked: each holder added its own full noise, so margins are {:.2} times those of one trusted centre",
-            f64::from(survivors).sqrt()
-        ));
-    }
+    notes.extend(protection(release, survivors));
     let units = release.plan.outputs.iter().any(|o| matches!(o.aggregate, commun_domain::plan::Aggregate::CountUnits));
     if units {
         notes.push("counts are person-holder pairs: a person at two holders counts twice".to_owned());
@@ -184,6 +179,44 @@ pub fn notes(release: &ResultRelease, stored: bool, shown: Shown) -> Vec<String>
     notes
 }
 
+/// Whose noise is in the numbers, and what they lose towards whom.
+fn protection(release: &ResultRelease, survivors: u32) -> Vec<String> {
+    if release.unmasked {
+        return vec!["unmasked: the one holder added the full noise itself".to_owned()];
+    }
+    let mut notes = vec![format!(
+        "aggregated: noise of one trusted centre x {:.2}; nobody saw one holder's numbers (T = {}, c = {}: of {survivors} noise shares {} surely count)",
+        centre_factor(release, survivors),
+        release.threshold,
+        release.colluders,
+        release.honest()
+    )];
+    if let Some(lost) = numbers_guarantees(release, survivors) {
+        let stated = |rho| format!("rho {rho} (epsilon {:.4})", epsilon_for_rho(rho, release.delta_conv));
+        notes.push(format!(
+            "of the numbers, for one person in one period at one holder: {} towards the coordinator and readers; {} towards the coordinator with {} colluding holder(s); {} towards it and all other holders",
+            stated(lost.coordinator_alone),
+            stated(lost.with_colluders),
+            release.colluders,
+            stated(lost.all_others)
+        ));
+    }
+    notes
+}
+
+/// How much wider margins are than one trusted centre's: `sqrt(survivors / h)`.
+fn centre_factor(release: &ResultRelease, survivors: u32) -> f64 {
+    (f64::from(survivors) / f64::from(release.honest().max(1))).sqrt()
+}
+
+/// The three guarantees of the numbers; what names of an open group key cost is stated apart.
+fn numbers_guarantees(release: &ResultRelease, survivors: u32) -> Option<Guarantees> {
+    let names = names_at_price(&release.plan, release.rho).ok()?.map_or(Rho::ZERO, |names| names.loss.rho);
+    // The price of the numbers is what was asked for and one unit.
+    let requested = release.rho.checked_sub(names)?.checked_sub(Rho::from_units(1))?;
+    guarantees(requested, survivors, release.honest())
+}
+
 /// The same facts for programs.
 pub fn report(release: &ResultRelease, stored: bool) -> serde_json::Value {
     let survivors = u32::try_from(release.participants.len()).unwrap_or(u32::MAX);
@@ -194,6 +227,13 @@ pub fn report(release: &ResultRelease, stored: bool) -> serde_json::Value {
         .enumerate()
         .map(|(index, output)| serde_json::json!({ "name": output.name, "margin_95": margin(release, index, survivors) }))
         .collect();
+    let lost = numbers_guarantees(release, survivors).filter(|_| !release.unmasked).map(|lost| {
+        serde_json::json!({
+            "coordinator_alone_rho": lost.coordinator_alone.to_f64(),
+            "with_colluders_rho": lost.with_colluders.to_f64(),
+            "all_others_rho": lost.all_others.to_f64(),
+        })
+    });
     serde_json::json!({
         "query_id": release.query.to_string(),
         "stored": stored,
@@ -202,7 +242,12 @@ pub fn report(release: &ResultRelease, stored: bool) -> serde_json::Value {
         "holders_listed": release.listed,
         "threshold": release.threshold,
         "colluders": release.colluders,
+        "members": release.members,
+        "honest": release.honest(),
         "unmasked": release.unmasked,
+        "centre_factor": centre_factor(release, survivors),
+        "guarantees": lost,
+        "transcript": release.transcript.map(|transcript| transcript.to_string()),
         "rho": release.rho.to_f64(),
         "rho_units": release.rho.units(),
         "epsilon": epsilon_for_rho(release.rho, release.delta_conv),

@@ -13,6 +13,7 @@ use commun_trust::sign;
 use commun_trust::state::TrustState;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::explain::expected;
 use crate::args::{ExplainArgs, QueryArgs, QuestionArgs};
 use crate::asked::{Limit, asked, rho_of};
 use crate::client::Client;
@@ -168,8 +169,8 @@ pub(crate) fn sign_question(
     let mut limits = vec![Limit { of: "the data contract's whole budget", rho: contract.rho_cap }];
     limits.extend(permit.map(|permit| Limit { of: "the permit's whole budget", rho: permit.rho_cap }));
     limits.extend(accepted.map(|rho| Limit { of: "the highest price that you accept", rho }));
-    let holders = state.roster().map_or(0, |roster| roster.for_dataset(&contract.name).count());
-    let price = asked.resolve(sql, contract, unpriced, u32::try_from(holders).unwrap_or(u32::MAX), &limits)?;
+    let least_honest = args.least_honest.unwrap_or(1);
+    let price = asked.resolve(sql, contract, unpriced, expected(state, contract, least_honest)?, &limits)?;
     let max_price = match accepted {
         Some(rho) => rho,
         None => own_price(price, contract.delta_conv)?,
@@ -184,7 +185,7 @@ pub(crate) fn sign_question(
         contract: contract_hash,
         permit: permit_hash,
         max_price,
-        least_honest: 1,
+        least_honest,
         snapshot,
         nonce,
         expiry_unix: now + QUERY_LIFETIME_S,

@@ -18,6 +18,7 @@ use commun_engine::binding::{Source, SourceFormat, TableBinding};
 use commun_engine::{Binding, DataFusionEngine, Engine};
 use commun_privacy::price;
 use commun_sql::{compile, strip_explain};
+use commun_trust::cohort;
 use commun_trust::names::no_name;
 
 use crate::args::TryArgs;
@@ -48,12 +49,13 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     };
     let asked = asked([args.epsilon.as_ref(), args.rho.as_ref(), args.margin.as_ref()], &set, Some(DEFAULT_EPSILON))?;
     let limits = [Limit { of: "the data contract's whole budget", rho: contract.rho_cap }];
-    let price = asked.resolve(&sql, &contract, unpriced, args.holders, &limits)?;
+    let shape = cohort::usual(args.holders)?;
+    let price = asked.resolve(&sql, &contract, unpriced, shape, &limits)?;
     let settings = QuerySettings { price, ..unpriced };
     let plan = compile(&sql, &contract, &settings)?;
     let rho = rho_of(price, contract.delta_conv)?;
     if explained {
-        let explained = Explained { contract: &contract, plan: &plan, rho, holders: args.holders, values_per_row: args.values_per_row };
+        let explained = Explained { contract: &contract, plan: &plan, rho, shape, values_per_row: args.values_per_row };
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}\n", explained.facts()?).map_err(CliError::Output)?;
         return explained.write(&mut out);
@@ -185,9 +187,11 @@ fn released(
         sums: sums.into_iter().map(|cells| OutputSums { cells }).collect(),
         participants: vec!["this machine".to_owned()],
         listed: 1,
+        members: 1,
         threshold: 1,
         colluders: 0,
         unmasked: true,
+        transcript: None,
         rho: loss.rho,
         delta: loss.delta,
         delta_conv: contract.delta_conv,

@@ -21,6 +21,12 @@ use crate::app::{Deadlines, MAX_OPEN_QUERIES};
 /// Longest wait for a manifest that agents accept, in milliseconds: a reserve must not hang for longer.
 const MAX_MANIFEST_MS: u64 = 600_000;
 
+/// Longest wait from a manifest to its slot, in milliseconds: half of the hour that agents accept.
+const MAX_SLOT_WAIT_MS: u64 = MAX_SLOT_MS / 2;
+
+/// Longest round, in milliseconds: five of them take less than the other half.
+const MAX_ROUND_MS: u64 = 300_000;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -58,12 +64,13 @@ struct FilePins {
 struct FileDeadlines {
     reply_ms: u64,
     manifest_ms: u64,
-    answer_ms: u64,
+    slot_ms: Option<u64>,
+    round_ms: u64,
 }
 
 impl Default for FileDeadlines {
     fn default() -> Self {
-        Self { reply_ms: 10_000, manifest_ms: 20_000, answer_ms: 600_000 }
+        Self { reply_ms: 10_000, manifest_ms: 20_000, slot_ms: None, round_ms: 10_000 }
     }
 }
 
@@ -197,17 +204,20 @@ fn value(key: &'static str, message: impl Into<String>) -> SetupError {
 }
 
 fn deadlines(file: &FileDeadlines) -> Result<Deadlines, SetupError> {
-    let FileDeadlines { reply_ms, manifest_ms, answer_ms } = *file;
+    let FileDeadlines { reply_ms, manifest_ms, slot_ms, round_ms } = *file;
     if reply_ms == 0 || reply_ms >= manifest_ms {
         return Err(value("deadlines.reply_ms", "must be above 0 and below manifest_ms"));
     }
     if manifest_ms > MAX_MANIFEST_MS {
         return Err(value("deadlines.manifest_ms", format!("must be at most {MAX_MANIFEST_MS}, which is all that agents accept")));
     }
-    if answer_ms == 0 || answer_ms > MAX_SLOT_MS {
-        return Err(value("deadlines.answer_ms", format!("must be above 0 and at most {MAX_SLOT_MS}, which is all that agents accept")));
+    if slot_ms.is_some_and(|slot_ms| slot_ms > MAX_SLOT_WAIT_MS) {
+        return Err(value("deadlines.slot_ms", format!("must be at most {MAX_SLOT_WAIT_MS}; agents wait no longer")));
     }
-    Ok(Deadlines { reply_ms, manifest_ms, answer_ms })
+    if round_ms == 0 || round_ms > MAX_ROUND_MS {
+        return Err(value("deadlines.round_ms", format!("must be above 0 and at most {MAX_ROUND_MS}; agents wait no longer")));
+    }
+    Ok(Deadlines { reply_ms, manifest_ms, slot_ms, round_ms })
 }
 
 #[cfg(test)]
@@ -221,8 +231,8 @@ mod tests {
     fn the_documented_sample_is_read_and_states_the_defaults() {
         let file: File = load_config(Path::new(SAMPLE)).unwrap();
         let defaults = FileDeadlines::default();
-        let said = (file.deadlines.reply_ms, file.deadlines.manifest_ms, file.deadlines.answer_ms);
-        assert_eq!(said, (defaults.reply_ms, defaults.manifest_ms, defaults.answer_ms));
+        let said = (file.deadlines.reply_ms, file.deadlines.manifest_ms, file.deadlines.slot_ms, file.deadlines.round_ms);
+        assert_eq!(said, (defaults.reply_ms, defaults.manifest_ms, defaults.slot_ms, defaults.round_ms));
         assert_eq!(file.limits.max_open_queries, Some(MAX_OPEN_QUERIES));
         deadlines(&file.deadlines).unwrap();
     }
@@ -230,13 +240,15 @@ mod tests {
     #[test]
     fn deadlines_that_no_agent_could_meet_are_refused_by_key() {
         let cases = [
-            ((0, 2, 3), "deadlines.reply_ms"),
-            ((5, 5, 9), "deadlines.reply_ms"),
-            ((1, 2, MAX_SLOT_MS + 1), "deadlines.answer_ms"),
-            ((1, MAX_MANIFEST_MS + 1, 9), "deadlines.manifest_ms"),
+            ((0, 2, None, 3), "deadlines.reply_ms"),
+            ((5, 5, None, 9), "deadlines.reply_ms"),
+            ((1, 2, Some(MAX_SLOT_WAIT_MS + 1), 3), "deadlines.slot_ms"),
+            ((1, 2, None, 0), "deadlines.round_ms"),
+            ((1, 2, None, MAX_ROUND_MS + 1), "deadlines.round_ms"),
+            ((1, MAX_MANIFEST_MS + 1, None, 9), "deadlines.manifest_ms"),
         ];
-        for ((reply_ms, manifest_ms, answer_ms), key) in cases {
-            let error = deadlines(&FileDeadlines { reply_ms, manifest_ms, answer_ms }).unwrap_err().to_string();
+        for ((reply_ms, manifest_ms, slot_ms, round_ms), key) in cases {
+            let error = deadlines(&FileDeadlines { reply_ms, manifest_ms, slot_ms, round_ms }).unwrap_err().to_string();
             assert!(error.starts_with(key), "{error}");
         }
     }

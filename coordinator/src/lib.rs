@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod link;
 pub mod log;
 pub mod pki_cmd;
+mod readd;
 mod server;
 
 use std::ffi::OsString;
@@ -37,6 +38,15 @@ struct Cli {
 enum Command {
     /// Run the coordinator (the same as no command)
     Run(RunArgs),
+    /// Add the answer to a query up again from what its holders sent, and compare it with what was released
+    Readd {
+        /// Configuration file (TOML)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Id of the query, 64 hexadecimal digits
+        #[arg(value_name = "QUERY_ID")]
+        query: String,
+    },
     /// Make keys, certificates, trust bundle and roster; works offline
     #[command(subcommand)]
     Pki(pki_cmd::PkiCommand),
@@ -58,6 +68,16 @@ pub fn main_with(args: impl Iterator<Item = OsString>, faults: Faults) -> ExitCo
         Err(code) => code,
         Ok(Cli { command: Some(Command::Pki(command)), .. }) => match pki_cmd::run(&command) {
             Ok(()) => exit::DONE,
+            Err(error) => {
+                complain(&error);
+                exit::FAILED
+            }
+        },
+        Ok(Cli { command: Some(Command::Readd { config, query }), .. }) => match readd::run(&config, &query) {
+            Ok(report) => {
+                let _ = std::io::Write::write_all(&mut std::io::stdout().lock(), report.as_bytes());
+                exit::DONE
+            }
             Err(error) => {
                 complain(&error);
                 exit::FAILED
@@ -107,6 +127,7 @@ mod tests {
             vec!["c", "--config", "a.toml", "--check-config"],
             vec!["c", "run", "--config", "a.toml"],
             vec!["c", "pki", "sign", "--key", "k", "d"],
+            vec!["c", "readd", "--config", "a.toml", "ab"],
         ] {
             assert!(parse_cli::<Cli>(args.clone()).is_ok(), "{args:?}");
         }

@@ -3,6 +3,7 @@
 //! The generated types live in [`v1`]; a handler turns them into domain types in its first lines (see [`convert`]) and never stores
 //! or passes them on. Signed things travel as canonical bytes, so most fields are `bytes` whose form the domain crate defines.
 
+pub mod cells;
 pub mod convert;
 pub mod status;
 
@@ -16,6 +17,18 @@ pub mod status;
 )]
 pub mod v1 {
     tonic::include_proto!("commun.v1");
+}
+
+/// Generated from `proto/arrow/flight.proto`: Arrow Flight's own messages.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    reason = "generated code; the comments stand in the .proto file"
+)]
+pub mod flight {
+    tonic::include_proto!("arrow.flight.protocol");
 }
 
 /// Largest message in either direction on any service, in bytes.
@@ -34,4 +47,4 @@ pub const MAX_CATALOG_ENTRIES: usize = 4096;
 pub const MAX_CATALOG_BYTES: usize = 12 << 20;
 
 /// Version of the link protocol that `Hello` states.
-pub const LINK_VERSION: u32 = 1;
+pub const LINK_VERSION: u32 = 2;

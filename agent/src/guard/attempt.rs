@@ -1,7 +1,7 @@
 //! The life of an attempt in this process, as types that are passed by value.
 //!
-//! An [`Accepted`] attempt can be refunded or bound to one manifest, and either consumes it; a [`Bound`] one has no way back to a refund,
-//! and one whose refund is due has no way back to a manifest (P8). An attempt dies with its process: nothing of this is stored, so a restart forgets what was refundable.
+//! An [`Accepted`] attempt can be refunded or bound to one manifest, and either consumes it; one whose refund is due has no way back to a manifest, and a
+//! bound one is refunded only if nothing that it sent can be unmasked (P8; `rounds`). An attempt dies with its process: nothing of this is stored, so a restart forgets what was refundable.
 
 use commun_domain::attempt::Manifest;
 use commun_domain::{Document, Hash32, QueryId};
@@ -51,16 +51,20 @@ pub(crate) struct Accepted {
     pub(crate) reserve: LedgerRecord,
     /// After it the reserve is taken back, milliseconds since 1970.
     pub(crate) manifest_deadline_ms: u64,
+    /// Shortest time from the manifest to its slot, in milliseconds.
+    pub(crate) floor_ms: u64,
 }
 
 impl Accepted {
-    /// Binds the attempt to its one manifest.
-    pub(crate) fn bind(self, manifest: Manifest) -> Bound {
-        Bound { admitted: self.admitted, own: self.own, hash: manifest.hash(), manifest }
+    /// Binds the attempt to its one manifest, which came with at least `floor_ms` to its slot if it is to be taken.
+    pub(crate) fn bind(self, manifest: Manifest, now_ms: u64) -> (Bound, Working) {
+        let working = Working { about: About::admitted(&self.admitted), reserve: self.reserve, machine: None, masked: false };
+        let least_slot_ms = now_ms.saturating_add(self.floor_ms);
+        (Bound { admitted: self.admitted, own: self.own, hash: manifest.hash(), manifest, least_slot_ms }, working)
     }
 }
 
-/// Bound to a manifest: charged for good, whatever comes.
+/// Bound to a manifest.
 #[derive(Debug)]
 pub(crate) struct Bound {
     /// What was admitted.
@@ -71,11 +75,31 @@ pub(crate) struct Bound {
     pub(crate) manifest: Manifest,
     /// Its hash.
     pub(crate) hash: Hash32,
+    /// The earliest slot that is taken, milliseconds since 1970.
+    pub(crate) least_slot_ms: u64,
 }
 
 impl Bound {
     pub(crate) fn key(&self) -> AttemptKey {
         AttemptKey { query: self.manifest.query, attempt: self.manifest.attempt }
+    }
+}
+
+/// What remains of an attempt beside its task: what can still be told of it, and its part in aggregation.
+pub(crate) struct Working {
+    pub(crate) about: About,
+    /// The RESERVE record.
+    pub(crate) reserve: LedgerRecord,
+    /// From the slot on, if the attempt aggregates and this holder was on time.
+    pub(crate) machine: Option<commun_secagg::agent::Agent>,
+    /// Whether masked cells have left, and the journal says so.
+    pub(crate) masked: bool,
+}
+
+/// Without the secrets of the aggregation.
+impl std::fmt::Debug for Working {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Working").field("about", &self.about).field("masked", &self.masked).finish_non_exhaustive()
     }
 }
 
@@ -92,8 +116,8 @@ pub(crate) enum Live {
         /// When the refund is tried again, milliseconds since 1970.
         retry_ms: u64,
     },
-    /// A task works on its answer.
-    Bound(About),
+    /// A task works on its answer, or rounds are under way.
+    Bound(Box<Working>),
 }
 
 impl Live {

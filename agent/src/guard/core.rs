@@ -17,7 +17,8 @@ use commun_service::Faults;
 use commun_store::AgentStore;
 use commun_store::agent::{Decision, JournalLine};
 use commun_store::error::StoreError;
-use commun_trust::{Admitted, OwnReserve, admit, admit_numbers, check_manifest};
+use commun_secagg::cohort::colluders_feared;
+use commun_trust::{Admitted, OwnReserve, Shape, When, admit, admit_numbers, check_manifest};
 use ed25519_dalek::SigningKey;
 
 use super::attempt::{About, Accepted, AttemptKey, Bound, Live};
@@ -39,8 +40,21 @@ pub(crate) struct Policy {
     pub(crate) holder: String,
     /// Permits that it accepts.
     pub(crate) accept_permits: Vec<Hash32>,
+    /// Holders that it counts as independent of itself.
+    pub(crate) independent: Vec<String>,
     /// Own minimum of c.
     pub(crate) min_colluders: u32,
+    /// Own minimum of T.
+    pub(crate) min_survivors: u32,
+    /// Own floor of the time from a manifest to its slot, in milliseconds; else the public rule.
+    pub(crate) slot_ms: Option<u64>,
+}
+
+/// What this holder states in an acceptance.
+struct Stated {
+    index: u32,
+    min_colluders: u32,
+    min_survivors: u32,
 }
 
 /// The guard's state.
@@ -107,7 +121,9 @@ impl Core {
         *about = About::admitted(&admitted);
         commun_trust::within_limit(&admitted, key.attempt)?;
         self.by_policy(&admitted)?;
-        let (index, min_colluders) = self.cohort_minimum(&admitted)?;
+        let Stated { index, min_colluders, min_survivors } = self.cohort_minimum(&admitted)?;
+        let floor_ms = self.policy.slot_ms.unwrap_or_else(|| commun_trust::slot::wait_ms(&admitted.plan, &admitted.contract));
+        slot_not_too_near(offer, floor_ms)?;
         self.book.check(&admitted)?;
         // Without its list of objections no question is answered, and none is charged.
         self.engine.ready(&admitted.contract.name).map_err(|error| Refused::now(not_ready(&error)))?;
@@ -118,10 +134,10 @@ impl Core {
         let reserve = self.book.accept(&self.store, &admitted, key.attempt, &line).map_err(|error| Refused::now(local_fault(&error)))?;
         self.faults.at("agent.after_reserve");
 
-        let own = OwnReserve { index, seq: reserve.seq, record: reserve.hash(), price: admitted.price, min_colluders };
-        let accepted = Accepted { admitted, own, reserve, manifest_deadline_ms: offer.manifest_deadline_ms };
-        let accept =
-            Accept { query: key.query, attempt: key.attempt, index, seq: own.seq, record: own.record, price: own.price, min_colluders };
+        let own = OwnReserve { index, seq: reserve.seq, record: reserve.hash(), price: admitted.price, min_colluders, min_survivors };
+        let accepted = Accepted { admitted, own, reserve, manifest_deadline_ms: offer.manifest_deadline_ms, floor_ms };
+        let (seq, record, price) = (own.seq, own.record, own.price);
+        let accept = Accept { query: key.query, attempt: key.attempt, index, seq, record, price, min_colluders, min_survivors };
         self.live.insert(key, Live::Accepted(Box::new(accepted)));
         Ok(commun_trust::sign::signed(&accept, &self.key))
     }
@@ -151,8 +167,8 @@ impl Core {
         ))
     }
 
-    /// The own roster index, and `c_i`: protection against all other listed holders, as no independence list is in force.
-    fn cohort_minimum(&self, admitted: &Admitted) -> Result<(u32, u32), Refusal> {
+    /// The own roster index, `c_i` (the own minimum, or the other listed holders that are not known to be independent), and the own minimum of T.
+    fn cohort_minimum(&self, admitted: &Admitted) -> Result<Stated, Refusal> {
         let unlisted = || {
             let message = format!("the roster does not list {} for {}", self.policy.holder, admitted.contract.name);
             Refusal::new(WireCode::NotPermitted, message, "the coordinator must offer to the roster's holders only")
@@ -165,11 +181,21 @@ impl Core {
             return Err(Refusal::new(WireCode::Unavailable, message, "the holder must configure the key that the roster names"));
         }
         let others = u32::try_from(listed.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        let hint = "ask when the roster lists more holders for the dataset";
         if self.policy.min_colluders > others {
             let message = format!("the holder wants protection against {} others; {others} are listed", self.policy.min_colluders);
-            return Err(Refusal::new(WireCode::TooFewHolders, message, "ask when the roster lists more holders for the dataset"));
+            return Err(Refusal::new(WireCode::TooFewHolders, message, hint));
         }
-        Ok((own.index, others))
+        let min_survivors = self.policy.min_survivors.max(own.min_survivors);
+        if min_survivors > others.saturating_add(1) {
+            let message = format!("the holder answers only in sums of {min_survivors} holders; {} are listed", listed.len());
+            return Err(Refusal::new(WireCode::TooFewHolders, message, hint));
+        }
+        // Who is alone fears nobody: it adds the whole noise.
+        let own_minimum = self.policy.min_colluders.max(own.min_colluders).min(others);
+        let names = listed.iter().map(|holder| &holder.name).filter(|name| **name != self.policy.holder);
+        let min_colluders = colluders_feared(own_minimum, names, |name| self.policy.independent.contains(name));
+        Ok(Stated { index: own.index, min_colluders, min_survivors })
     }
 
     /// Signs, journals and remembers a refusal. One that cannot be written is told all the same: it charges nothing. `None` when the roster does not name this holder, so that nobody could check it.
@@ -195,17 +221,18 @@ impl Core {
         let key = AttemptKey { query: manifest.query, attempt: manifest.attempt };
         match self.live.remove(&key) {
             Some(Live::Accepted(accepted)) if self.clock.now_ms() < accepted.manifest_deadline_ms => {
-                self.live.insert(key, Live::Bound(About::admitted(&accepted.admitted)));
-                Ok(Box::new(accepted.bind(manifest)))
+                let (bound, working) = accepted.bind(manifest, self.clock.now_ms());
+                self.live.insert(key, Live::Bound(Box::new(working)));
+                Ok(Box::new(bound))
             }
             Some(Live::Accepted(accepted) | Live::RefundDue { accepted, .. }) => {
                 let late = || failed(key, WireCode::Expired, "the manifest came after the offer's deadline");
                 Err(vec![self.refund(key, *accepted).unwrap_or_else(late)])
             }
-            Some(Live::Bound(about)) => {
-                self.live.insert(key, Live::Bound(about));
-                let message = "a second manifest came for the attempt; it is ended and stays charged";
-                Err(self.fail(key, &refusal_failure(WireCode::NotPermitted, message)).into_iter().collect())
+            Some(bound @ Live::Bound(_)) => {
+                self.live.insert(key, bound);
+                let message = "a second manifest came for the attempt; it is ended";
+                Err(self.fail(key, &refusal_failure(WireCode::NotPermitted, message)))
             }
             None => {
                 let message = "a manifest came for an attempt that is not alive in this process";
@@ -220,7 +247,7 @@ impl Core {
     }
 
     /// Checks a bound manifest; the log must have been read, and a checkpoint verified, up to its size (see `run`).
-    pub(crate) fn check(&self, bound: &Bound) -> Result<(), Failure> {
+    pub(crate) fn check(&self, bound: &Bound) -> Result<Shape, Failure> {
         if let Some(reason) = self.log.stopped() {
             return Err(Failure { local: reason.to_owned(), ..refusal_failure(WireCode::Unavailable, "this holder's agent has stopped") });
         }
@@ -234,9 +261,9 @@ impl Core {
         if !self.log.is_fresh(now_ms / 1000) {
             return Err(refusal_failure(WireCode::Expired, "the newest checkpoint of the log is not of now; check the clocks"));
         }
-        check_manifest(self.log.state(), &bound.admitted, &bound.own, &bound.manifest, &own_root, now_ms)?;
+        let when = When { now_ms, least_slot_ms: bound.least_slot_ms };
         // A permit may have left the policy only by a restart, which ends every attempt; the ledger has the charge already.
-        Ok(())
+        Ok(check_manifest(self.log.state(), &bound.admitted, &bound.own, &bound.manifest, &own_root, when)?)
     }
 
     /// Whether a bound attempt has not been ended meanwhile.
@@ -244,26 +271,42 @@ impl Core {
         matches!(self.live.get(&key), Some(Live::Bound(_)))
     }
 
-    /// Ends a bound attempt without an answer; the charge stays.
-    pub(crate) fn fail(&mut self, key: AttemptKey, failure: &Failure) -> Option<Outgoing> {
+    /// Ends a bound attempt without an answer. The charge stays, unless this holder was on time at its slot and nothing that it sent can be unmasked.
+    pub(crate) fn fail(&mut self, key: AttemptKey, failure: &Failure) -> Vec<Outgoing> {
         // Looked at before it is taken out: an attempt without a manifest still has its refund to come.
         if !self.is_bound(key) {
-            return None;
+            return Vec::new();
         }
-        let Some(Live::Bound(about)) = self.live.remove(&key) else { return None };
+        let Some(Live::Bound(mut working)) = self.live.remove(&key) else { return Vec::new() };
         tracing::warn!(query = %key.query, attempt = key.attempt, code = %failure.code, "failed");
         let now_ms = self.clock.now_ms();
         self.health.note(now_ms, format!("failed {key}: {}", failure.for_status()));
-        let line = line(now_ms, key, &about, Decision::Failed, Some(failure.code), failure.local.clone(), 0);
+        let complaint = working.machine.as_ref().and_then(commun_secagg::agent::Agent::complaint);
+        let message = shortened(&failure.public);
+        let mut told = vec![Outgoing::Failed { query: key.query, attempt: key.attempt, code: failure.code, message, complaint }];
+        // From here on no message of it is sent, whether or not the refund can be written.
+        if working.machine.as_mut().is_some_and(commun_secagg::agent::Agent::refund) {
+            let reason = format!("{}; nothing that was sent can be unmasked, so the charge was taken back", failure.local);
+            let line = line(now_ms, key, &working.about, Decision::Refunded, None, reason, 0);
+            match self.book.refund(&self.store, &working.reserve, &line) {
+                Ok((seq, record)) => {
+                    told.push(Outgoing::Refunded { query: key.query, attempt: key.attempt, seq, record });
+                    return told;
+                }
+                Err(error) => self.health.note(now_ms, format!("cannot refund {key}, it stays charged: {error}")),
+            }
+        }
+        let line = line(now_ms, key, &working.about, Decision::Failed, Some(failure.code), failure.local.clone(), 0);
         self.noted(self.store.attempt_end(&line));
-        Some(failed(key, failure.code, &failure.public))
+        told
     }
 
     /// Ends a bound attempt with its answer. On the disk before the answer leaves: what left stands in the journal.
     pub(crate) fn answered(&mut self, key: AttemptKey, bytes_sent: usize) -> Result<(), Failure> {
-        let Some(Live::Bound(about)) = self.live.get(&key) else {
+        let Some(Live::Bound(working)) = self.live.get(&key) else {
             return Err(refusal_failure(WireCode::Cancelled, "the attempt was ended"));
         };
+        let about = &working.about;
         // A log that was shown to be forked while the answer was computed ends it.
         if let Some(reason) = self.log.stopped() {
             return Err(Failure { local: reason.to_owned(), ..refusal_failure(WireCode::Unavailable, "this holder's agent has stopped") });
@@ -298,15 +341,14 @@ impl Core {
     }
 
     /// Ends every attempt that has a manifest: its answer could not be told. Those without one wait for their deadline.
-    pub(crate) fn link_lost(&mut self) {
+    pub(crate) fn link_lost(&mut self) -> Vec<Outgoing> {
         let bound: Vec<AttemptKey> = self.live.iter().filter(|(_, live)| matches!(live, Live::Bound(_))).map(|(key, _)| *key).collect();
-        for key in bound {
-            self.fail(key, &refusal_failure(WireCode::Unavailable, "the link to the coordinator was lost"));
-        }
+        let lost = refusal_failure(WireCode::Unavailable, "the link to the coordinator was lost");
+        bound.into_iter().flat_map(|key| self.fail(key, &lost)).collect()
     }
 
     /// The coordinator ended an attempt.
-    pub(crate) fn cancelled(&mut self, key: AttemptKey, code: WireCode) -> Option<Outgoing> {
+    pub(crate) fn cancelled(&mut self, key: AttemptKey, code: WireCode) -> Vec<Outgoing> {
         // Without a manifest it is refunded at its deadline, as any other.
         let message = format!("the coordinator ended the attempt with {code}");
         self.fail(key, &refusal_failure(WireCode::Cancelled, &message))
@@ -347,7 +389,7 @@ impl Core {
         }
     }
 
-    fn noted(&self, result: Result<(), StoreError>) {
+    pub(super) fn noted(&self, result: Result<(), StoreError>) {
         if let Err(error) = result {
             tracing::error!("the store could not be written: {error}");
             self.health.note(self.clock.now_ms(), error.to_string());
@@ -370,6 +412,15 @@ fn deadlines(offer: &Offer, now_ms: u64) -> Result<(), Refusal> {
     ))
 }
 
+/// A near slot would tell how long reading takes, and so something of the data.
+fn slot_not_too_near(offer: &Offer, floor_ms: u64) -> Result<(), Refusal> {
+    if offer.slot_wait_ms >= floor_ms {
+        return Ok(());
+    }
+    let message = format!("the slot would come {} ms after the manifest; this holder wants at least {floor_ms} ms", offer.slot_wait_ms);
+    Err(Refusal::new(WireCode::NotPermitted, message, "the coordinator's operator sets a longer deadlines.slot_ms"))
+}
+
 /// What the journal can say before a query is admitted: nothing in it is verified yet, and a text longer than any question is not kept.
 fn about_unadmitted(signed: &SignedDocument) -> About {
     Query::from_bytes(&signed.bytes.0)
@@ -381,7 +432,7 @@ fn about_unadmitted(signed: &SignedDocument) -> About {
         .unwrap_or_default()
 }
 
-fn line(
+pub(super) fn line(
     time_ms: u64,
     key: AttemptKey,
     about: &About,

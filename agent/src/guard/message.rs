@@ -4,10 +4,13 @@
 //! `status` only. Neither is made from data: what may quote data is a [`Detail`], which is kept in memory for `status` and written nowhere.
 //! They are separate fields, so that one cannot be sent or stored in place of another by accident.
 
+use std::sync::Arc;
+
 use commun_domain::attempt::NameLists;
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Hash32, QueryId, Refusal, WireCode};
 use commun_engine::EngineError;
+use zeroize::Zeroizing;
 
 use super::attempt::AttemptKey;
 
@@ -27,6 +30,18 @@ pub struct Offer {
     pub reply_deadline_ms: u64,
     /// The manifest comes by then or not at all, milliseconds since 1970.
     pub manifest_deadline_ms: u64,
+    /// From the manifest to the slot, at least, in milliseconds.
+    pub slot_wait_ms: u64,
+}
+
+/// One message of secure aggregation: what it holds is wiped with it, and shown nowhere, since the last one holds opened shares.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RoundMessage(pub Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for RoundMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RoundMessage of {} bytes", self.0.len())
+    }
 }
 
 /// What the agent tells the coordinator.
@@ -47,7 +62,27 @@ pub enum Outgoing {
         /// Noisy cells.
         values: Vec<u8>,
     },
-    /// No answer will come; the charge stays.
+    /// R1, R2, R4 or R5 of secure aggregation.
+    Round {
+        /// Which attempt.
+        query: QueryId,
+        /// Which attempt.
+        attempt: u8,
+        /// The message.
+        message: RoundMessage,
+    },
+    /// R3: masked cells, which travel in chunks.
+    Cells {
+        /// Which attempt.
+        query: QueryId,
+        /// Which attempt.
+        attempt: u8,
+        /// Signed head.
+        head: Vec<u8>,
+        /// Masked cells, outputs in plan order, cells in grid order.
+        cells: Arc<Vec<u64>>,
+    },
+    /// No answer will come; the charge stays, unless it is taken back in the next message.
     Failed {
         /// Which attempt.
         query: QueryId,
@@ -57,6 +92,8 @@ pub enum Outgoing {
         code: WireCode,
         /// Public reason.
         message: String,
+        /// Whose sealed share did not open, if that is why.
+        complaint: Option<u32>,
     },
     /// A RESERVE was taken back.
     Refunded {
@@ -159,7 +196,7 @@ pub(super) fn not_ready(error: &EngineError) -> Failure {
 }
 
 pub(super) fn failed(key: AttemptKey, code: WireCode, message: &str) -> Outgoing {
-    Outgoing::Failed { query: key.query, attempt: key.attempt, code, message: shortened(message) }
+    Outgoing::Failed { query: key.query, attempt: key.attempt, code, message: shortened(message), complaint: None }
 }
 
 pub(super) fn shortened(text: &str) -> String {

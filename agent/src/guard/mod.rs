@@ -9,6 +9,7 @@ mod core;
 mod logbook;
 mod message;
 mod report;
+mod rounds;
 mod run;
 mod stop;
 
@@ -39,7 +40,7 @@ pub use self::book::BookError;
 pub use self::core::{MAX_MANIFEST_WAIT_MS, MAX_OPEN_ATTEMPTS};
 pub use self::logbook::LogFault;
 pub(crate) use self::logbook::Logbook;
-pub use self::message::{Offer, Outgoing};
+pub use self::message::{Offer, Outgoing, RoundMessage};
 pub use self::report::{Budget, PermitReport, Report};
 
 /// Most refunds that are kept to be told again, until the log shows them.
@@ -68,8 +69,14 @@ pub struct Parts {
     pub holder: String,
     /// Permits that the holder accepts.
     pub accept_permits: Vec<Hash32>,
+    /// Holders that it counts as independent of itself.
+    pub independent: Vec<String>,
     /// Own minimum of c; 0 takes the roster's.
     pub min_colluders: u32,
+    /// Own minimum of T; 0 takes the roster's.
+    pub min_survivors: u32,
+    /// Shortest time from a manifest to its slot, in milliseconds; `None` takes the public rule.
+    pub slot_ms: Option<u64>,
     /// SHA-256 of trust bundle 1.
     pub bundle_sha256: Hash32,
     /// Signs acceptances and answers.
@@ -110,7 +117,14 @@ impl Guard {
         if let Some(reason) = log.stopped() {
             tracing::error!("{reason}");
         }
-        let policy = Policy { holder: parts.holder, accept_permits: parts.accept_permits, min_colluders: parts.min_colluders };
+        let policy = Policy {
+            holder: parts.holder,
+            accept_permits: parts.accept_permits,
+            independent: parts.independent,
+            min_colluders: parts.min_colluders,
+            min_survivors: parts.min_survivors,
+            slot_ms: parts.slot_ms,
+        };
         let core = Core {
             store: parts.store,
             engine: Arc::clone(&parts.engine),
@@ -160,7 +174,8 @@ impl Guard {
     /// The link is down.
     pub async fn link_lost(&self) {
         *lock(&self.link) = None;
-        self.with(Core::link_lost).await;
+        let ended = self.with(Core::link_lost).await;
+        self.remember_refunds(&ended);
     }
 
     /// An offer came.
@@ -178,16 +193,25 @@ impl Guard {
             Ok(bound) => {
                 tokio::spawn(run::run(Arc::clone(self), Arc::new(*bound)));
             }
-            Err(outgoing) => {
-                self.remember_refunds(&outgoing);
-                self.tell_all(outgoing).await;
-            }
+            Err(outgoing) => self.end_told(outgoing).await,
         }
     }
 
     /// The coordinator ended an attempt.
     pub async fn cancel(&self, query: QueryId, attempt: u8, code: WireCode) {
         let told = self.with(move |core| core.cancelled(AttemptKey { query, attempt }, code)).await;
+        self.end_told(told).await;
+    }
+
+    /// A message of secure aggregation came.
+    pub async fn round(&self, query: QueryId, attempt: u8, message: Vec<u8>) {
+        let told = self.with(move |core| core.round(AttemptKey { query, attempt }, &message)).await;
+        self.end_told(told).await;
+    }
+
+    /// Tells, and remembers a refund among it.
+    async fn end_told(&self, told: Vec<Outgoing>) {
+        self.remember_refunds(&told);
         self.tell_all(told).await;
     }
 
@@ -221,8 +245,7 @@ impl Guard {
 
     async fn refund_due(&self) {
         let refunds = self.with(Core::refund_due).await;
-        self.remember_refunds(&refunds);
-        self.tell_all(refunds).await;
+        self.end_told(refunds).await;
     }
 
     /// Keeps refunds until the log shows them: one that was written while the link was down is told on the next link of this process. What a

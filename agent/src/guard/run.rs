@@ -1,7 +1,8 @@
-//! From a bound manifest to the answer: wait for the log, check, read within the deadline, draw noise, wait for the slot, sign, send.
+//! From a bound manifest to the slot: wait for the log, check, read, draw noise, and at the slot, never earlier and never later, send: the first message of
+//! aggregation (`rounds` has the others), or an answer that leaves unmasked, with its full noise.
 //!
-//! The attempt is charged before this begins, and stays charged however this ends. Every step looks first whether the attempt is still
-//! alive: a second manifest, a lost link or a cancellation has ended it meanwhile.
+//! The attempt is charged before this begins. Who is not ready at the slot sends nothing and stays charged: the time of a message tells nothing of data (P9).
+//! Every step looks first whether the attempt is still alive: a second manifest, a lost link or a cancellation has ended it meanwhile.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,7 +13,9 @@ use commun_domain::attempt::{AnswerHead, ManifestKind, encode_names, encode_valu
 use commun_domain::encoding::sha256;
 use commun_engine::release::ReleaseError;
 use commun_engine::{Cells, EngineError, NameCounts};
+use commun_trust::Shape;
 use futures::{FutureExt, TryFutureExt};
+use zeroize::Zeroizing;
 
 use super::attempt::Bound;
 use super::message::{Detail, Failure, Outgoing, refusal_failure};
@@ -36,15 +39,22 @@ pub(super) async fn run(guard: Arc<Guard>, bound: Arc<Bound>) {
         worker.await.unwrap_or_else(|error| Err(failure_here("the work on the attempt stopped by a fault of the program", error)));
     match answered {
         Ok(Some(answer)) => {
+            let aggregates = matches!(answer, Outgoing::Round { .. });
             guard.tell(answer).await;
             guard.sent().await;
-            guard.faults.at("agent.after_send");
+            if aggregates {
+                tokio::time::sleep(until(&guard, bound.manifest.deadline_ms)).await;
+                let told = guard.with(move |core| core.rounds_over(key)).await;
+                guard.end_told(told).await;
+            } else {
+                guard.faults.at("agent.after_send");
+            }
         }
         // Ended meanwhile, journaled and told by whoever ended it.
         Ok(None) => {}
         Err(failure) => {
             let told = guard.with(move |core| core.fail(key, &failure)).await;
-            guard.tell_all(told).await;
+            guard.end_told(told).await;
         }
     }
 }
@@ -53,30 +63,45 @@ async fn answer(guard: &Guard, bound: &Arc<Bound>) -> Result<Option<Outgoing>, F
     let key = bound.key();
     wait_for_log(guard, bound).await;
     checked(guard, bound).await?;
-    let late = || refusal_failure(WireCode::Unavailable, "the deadline passed before the answer was ready");
-    let deadline_ms = bound.manifest.deadline_ms;
+    let late = || refusal_failure(WireCode::Unavailable, "the slot passed before the answer was ready");
+    let slot_ms = bound.manifest.slot_ms;
 
-    let turn = tokio::time::timeout(until(guard, deadline_ms), guard.reading.acquire()).await;
-    let Ok(Ok(_turn)) = turn else { return Err(late()) };
+    let turn = tokio::time::timeout(until(guard, slot_ms), guard.reading.acquire()).await;
+    let Ok(Ok(turn)) = turn else { return Err(late()) };
     // While it waited for its turn the log went on.
-    checked(guard, bound).await?;
+    let shape = checked(guard, bound).await?;
     if !guard.with(move |core| core.is_bound(key)).await {
         return Ok(None);
     }
     guard.faults.at("agent.before_read");
-    let exact = tokio::time::timeout(until(guard, deadline_ms), read(guard, bound)).await.map_err(|_| late())??;
+    let exact = tokio::time::timeout(until(guard, slot_ms), read(guard, bound)).await.map_err(|_| late())??;
+    drop(turn);
 
     let drawing = Arc::clone(bound);
     let drawn = tokio::task::spawn_blocking(move || with_noise(&exact, &drawing)).await;
-    let values = drawn
+    let released = drawn
         .map_err(|error| failure_here("drawing noise stopped by a fault of the program", error))?
         .map_err(|error| failure_here("the noise could not be drawn", error))?;
     guard.faults.at("agent.after_release");
 
-    tokio::time::sleep(until(guard, bound.manifest.slot_ms)).await;
-    if guard.clock.now_ms() >= deadline_ms {
+    if guard.clock.now_ms() > slot_ms {
         return Err(late());
     }
+    while guard.clock.now_ms() < slot_ms {
+        tokio::time::sleep(until(guard, slot_ms)).await;
+    }
+    let values = match released {
+        Released::Cells(cells) if shape.aggregated => {
+            let bound = Arc::clone(bound);
+            let keys = move |core: &mut super::core::Core| {
+                let attempt = core.aggregation(&bound)?;
+                core.keys(key, bound.own.index, attempt, &cells)
+            };
+            return guard.with(keys).await;
+        }
+        Released::Cells(cells) => encode_values(&[cells.to_vec()]),
+        Released::Names(names) => encode_names(&names),
+    };
     let head = AnswerHead { manifest: bound.hash, index: bound.own.index, values: sha256(&values) };
     let sent = values.len();
     let signed = guard.with(move |core| {
@@ -95,17 +120,25 @@ enum Exact {
     Names(NameCounts),
 }
 
-/// The bytes that may leave.
-fn with_noise(exact: &Exact, bound: &Bound) -> Result<Vec<u8>, ReleaseError> {
-    let admitted = &bound.admitted;
-    match (exact, &admitted.kind, admitted.plan.open_key()) {
+/// With noise: what may leave unmasked if the noise is the full one, and otherwise goes into aggregation alone.
+enum Released {
+    /// Outputs in plan order, cells in grid order.
+    Cells(Zeroizing<Vec<i64>>),
+    Names(Vec<String>),
+}
+
+/// The noise is that of the checked manifest: of h shares where the answers are aggregated, else the whole.
+fn with_noise(exact: &Exact, bound: &Bound) -> Result<Released, ReleaseError> {
+    let noise = &bound.manifest.noise;
+    match (exact, &bound.admitted.kind, bound.admitted.plan.open_key()) {
         (Exact::Names(counts), ManifestKind::Names { law }, Some(open)) => {
-            commun_engine::release_names(counts, law, open).map(|names| encode_names(&names))
+            commun_engine::release_names(counts, law, open).map(Released::Names)
         }
         (Exact::Cells(cells), ManifestKind::Numbers { .. }, _) => {
-            commun_engine::release(cells, &admitted.noise).map(|values| encode_values(&values))
+            let outputs = Zeroizing::new(commun_engine::release(cells, noise)?);
+            Ok(Released::Cells(Zeroizing::new(outputs.concat())))
         }
-        _ => Err(ReleaseError::Shape { outputs: 0, noises: admitted.noise.len() }),
+        _ => Err(ReleaseError::Shape { outputs: 0, noises: noise.len() }),
     }
 }
 
@@ -133,7 +166,7 @@ async fn read(guard: &Guard, bound: &Bound) -> Result<Exact, Failure> {
     if fits { Ok(exact) } else { Err(failure_here("the engine gave another shape than the plan's", "a fault of the program")) }
 }
 
-async fn checked(guard: &Guard, bound: &Arc<Bound>) -> Result<(), Failure> {
+async fn checked(guard: &Guard, bound: &Arc<Bound>) -> Result<Shape, Failure> {
     let bound = Arc::clone(bound);
     guard.with(move |core| core.check(&bound)).await
 }
@@ -149,7 +182,7 @@ async fn wait_for_log(guard: &Guard, bound: &Bound) {
             }
         }
     };
-    let _ = tokio::time::timeout(LOG_WAIT.min(until(guard, bound.manifest.deadline_ms)), covered).await;
+    let _ = tokio::time::timeout(LOG_WAIT.min(until(guard, bound.manifest.slot_ms)), covered).await;
 }
 
 fn until(guard: &Guard, time_ms: u64) -> Duration {

@@ -12,8 +12,9 @@ use commun_domain::clock::Clock;
 use commun_identity::{ConnectError, channel};
 use commun_proto::v1::agent_link_client::AgentLinkClient;
 use commun_proto::v1::coordinator_message::Message;
-use commun_proto::v1::{AgentMessage, CoordinatorMessage};
-use commun_proto::{MAX_MESSAGE_BYTES, convert::FieldError};
+use commun_proto::v1::CoordinatorMessage;
+use commun_proto::flight::flight_service_client::FlightServiceClient;
+use commun_proto::{MAX_MESSAGE_BYTES, cells, convert::FieldError};
 use commun_service::Shutdown;
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 
 use self::backoff::Backoff;
+use self::convert::Put;
 use crate::config::{Config, SetupError};
 use crate::guard::{Guard, LogFault};
 use crate::health::Health;
@@ -76,10 +78,15 @@ pub(crate) async fn run(config: &Config, guard: &Arc<Guard>, health: &Health, cl
 async fn session(config: &Config, guard: &Arc<Guard>, health: &Health, clock: &dyn Clock, backoff: &mut Backoff) -> Result<(), LinkError> {
     let channel = channel(&config.coordinator, &config.tls()?).await?;
     let mut client =
-        AgentLinkClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
+        AgentLinkClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
     let (sender, outgoing) = mpsc::channel(OUTGOING_QUEUE);
     let hello = convert::hello(guard.log_size().await, clock.now_ms());
-    let messages = futures::stream::iter([hello]).chain(ReceiverStream::new(outgoing).map(AgentMessage::from));
+    let put_channel = channel.clone();
+    let said = ReceiverStream::new(outgoing).filter_map(move |message| {
+        let message = convert::outgoing(message).map_err(|put| drop(tokio::spawn(send_cells(put_channel.clone(), put)))).ok();
+        std::future::ready(message)
+    });
+    let messages = futures::stream::iter([hello]).chain(said);
     let response = client.connect(messages).await?;
     health.connected(clock.now_ms(), clock_skew_s(response.metadata(), clock.now_unix()));
     tracing::info!(coordinator = config.coordinator, "connected");
@@ -92,12 +99,33 @@ async fn session(config: &Config, guard: &Arc<Guard>, health: &Health, clock: &d
     Err(LinkError::Closed)
 }
 
+/// Sends masked cells on the same connection, as fast as the coordinator takes them. If they do not arrive, this holder counts as dropped out, and the
+/// attempt's deadline ends it here.
+async fn send_cells(channel: tonic::transport::Channel, Put { command, cells }: Put) {
+    let (query, attempt) = (command.query, command.attempt);
+    // Every vector is encoded from memory that it has: an error is not to be expected, and ends the stream.
+    let messages = cells::messages(&command, cells).map_while(Result::ok);
+    let mut client = FlightServiceClient::new(channel).max_encoding_message_size(cells::MAX_CELLS_MESSAGE_BYTES);
+    let sent = async {
+        let mut results = client.do_put(futures::stream::iter(messages)).await?.into_inner();
+        while results.message().await?.is_some() {}
+        Ok::<_, tonic::Status>(())
+    };
+    if let Err(status) = sent.await {
+        tracing::warn!(%query, attempt, "the masked cells were not taken: {}", status.message());
+    }
+}
+
 async fn handle(guard: &Arc<Guard>, message: CoordinatorMessage) -> Result<(), LinkError> {
     match message.message.ok_or(FieldError::Missing("message"))? {
         Message::Entries(entries) => taken(guard.entries(entries.first, entries.entries).await)?,
         Message::Checkpoint(note) => taken(guard.checkpoint(note).await)?,
         Message::Offer(offer) => guard.offer(convert::offer(&offer)?).await,
         Message::Manifest(manifest) => guard.manifest(manifest.manifest).await,
+        Message::Round(round) => {
+            let (query, attempt) = cells::attempt_of(&round.query_id, round.attempt)?;
+            guard.round(query, attempt, round.message).await;
+        }
         Message::Cancel(cancel) => {
             let (query, attempt, code) = convert::cancel(&cancel)?;
             guard.cancel(query, attempt, code).await;

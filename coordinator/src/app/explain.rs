@@ -6,6 +6,7 @@ use commun_domain::{Delta, Hash32, Refusal, Rho, WireCode};
 use commun_privacy::answer::{expected_margins, expected_rank_margins};
 use commun_privacy::ledger::{Caps, Loss};
 use commun_proto::convert;
+use commun_trust::cohort;
 
 use super::{App, caps, left};
 
@@ -20,8 +21,8 @@ pub struct Explained {
     pub delta_conv: Delta,
     /// Budget left, by partition.
     pub budgets: Vec<PartitionLeft>,
-    /// Name and 95 % margin of error of each number of the answer when every listed holder answers, in its own units; `None` where it
-    /// depends on counts that are not known before.
+    /// Name and 95 % margin of error of each number of the answer when every listed holder answers and fears as many others as the
+    /// roster says, in its own units; `None` where it depends on counts that are not known before.
     pub margins: Vec<(String, Option<f64>)>,
     /// Name and 95 % margin of error of the rank of each quantile, in values.
     pub ranks: Vec<(String, f64)>,
@@ -73,11 +74,12 @@ impl App {
             };
             plan.partitions.iter().map(|period| of_partition(*period)).collect()
         });
-        let holders = u32::try_from(listed.len()).unwrap_or(u32::MAX);
+        let shape = cohort::expected(&listed.iter().collect::<Vec<_>>(), admitted.query.least_honest)?;
+        let noise = admitted.noise(shape.members, shape.honest)?;
         // What margin a mean or a quotient will have depends on counts that nobody knows before paying.
-        let margins = expected_margins(plan, &admitted.noise, holders, None)
+        let margins = expected_margins(plan, &noise, shape.members, None)
             .map_err(|error| Refusal::new(WireCode::Internal, error.to_string(), "tell the coordinator's operator"))?;
-        let ranks = expected_rank_margins(plan, &admitted.noise, holders)
+        let ranks = expected_rank_margins(plan, &noise, shape.members)
             .map_err(|error| Refusal::new(WireCode::Internal, error.to_string(), "tell the coordinator's operator"))?;
         Ok(Explained {
             plan: admitted.plan_hash,

@@ -38,6 +38,12 @@ pub use status::{Account, Holder, Status};
 /// Queries that may be under way at once, unless the configuration says otherwise. Each agent works on one at a time.
 pub const MAX_OPEN_QUERIES: usize = 16;
 
+/// How long masked cells and opened seeds are kept after their release, in milliseconds (seven days): so long a result can be added up again.
+pub const KEPT_MS: u64 = 7 * 24 * 3600 * 1000;
+
+/// What a manifest may take on its way to an agent, and clocks may differ, in milliseconds.
+pub const SLOT_SLACK_MS: u64 = 250;
+
 /// How long the parts of an attempt may take, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
@@ -45,8 +51,10 @@ pub struct Deadlines {
     pub reply_ms: u64,
     /// From the offer until the manifest is sent; longer than `reply_ms`.
     pub manifest_ms: u64,
-    /// From the manifest until every answer has arrived.
-    pub answer_ms: u64,
+    /// From the manifest to the slot; `None`: the public rule of the data contract, and [`SLOT_SLACK_MS`].
+    pub slot_ms: Option<u64>,
+    /// Each round from the slot on.
+    pub round_ms: u64,
 }
 
 /// The coordinator without its transport.
@@ -60,6 +68,8 @@ pub struct App {
     faults: Faults,
     deadlines: Deadlines,
     open: Arc<Semaphore>,
+    /// Held from an offer to the slot: each agent reads for one query at a time, and must be ready at the slot.
+    turn: Arc<Semaphore>,
     live: Mutex<HashMap<QueryId, Arc<Feed>>>,
 }
 
@@ -74,7 +84,7 @@ impl App {
         max_open_queries: usize,
     ) -> Arc<Self> {
         let open = Arc::new(Semaphore::new(max_open_queries));
-        Arc::new(Self { log, agents: Agents::default(), store, clock, faults, deadlines, open, live: Mutex::default() })
+        Arc::new(Self { log, agents: Agents::default(), store, clock, faults, deadlines, open, turn: Arc::new(Semaphore::new(1)), live: Mutex::default() })
     }
 
     /// Milliseconds since 1970.
@@ -88,6 +98,11 @@ impl App {
         let Publication { entry, hash, known } = published;
         tracing::info!(number = entry, %hash, known, "document published");
         Ok(published)
+    }
+
+    /// Forgets what aggregations left once it is older than [`KEPT_MS`].
+    pub fn forget_aggregations(&self) -> Result<usize, commun_store::StoreError> {
+        self.store.forget_aggregations(self.now_ms().saturating_sub(KEPT_MS))
     }
 
     /// Admits a query for the agency that asks it.

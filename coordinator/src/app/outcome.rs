@@ -4,7 +4,7 @@
 //! there is nothing to go on with; what was logged stays charged until a holder says that it took its charge back.
 
 use commun_domain::attempt::MAX_ATTEMPTS;
-use commun_domain::log::FailureEntry;
+use commun_domain::log::{Conduct, FailureEntry};
 use commun_domain::{QueryId, Refusal, WireCode};
 use commun_proto::status::refusal_from_bytes;
 use commun_store::coordinator::{QueryRow, QueryState};
@@ -71,7 +71,7 @@ impl App {
                 "nothing was charged by the coordinator; sign a new query to ask again"
             },
         );
-        let entry = FailureEntry { query: row.query, attempt, refusal: refusal.clone(), refusals: Vec::new(), timeouts: Vec::new() };
+        let entry = FailureEntry { query: row.query, attempt, refusal: refusal.clone(), refusals: Vec::new(), timeouts: Vec::new(), conduct: Conduct::default() };
         self.log.failure(entry)?;
         tracing::warn!(query = %row.query, state = ?row.state, charged, "an unfinished query was ended");
         Ok(Event::Failed { refusal, charged })

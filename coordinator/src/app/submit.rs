@@ -69,6 +69,7 @@ impl App {
                 admitted,
                 received_ms: new.now_ms,
                 attempt: FIRST_ATTEMPT,
+                left_out: Vec::new(),
                 lists: None,
             })
         })?;
@@ -138,7 +139,8 @@ impl App {
             })
         });
         // `admit` has asked that the caller's own permit covers the plan, which is part of the key.
-        new_enough && public
+        // More honest noise shares than asked for are more noise than asked for, and no less secret.
+        new_enough && public && release.honest() >= admitted.query.least_honest
     }
 
     /// Remembers which release a query was given, so that its id stays answered. Without that nothing is lost: it would be found again.

@@ -55,6 +55,7 @@ impl RoleKind {
 /// (service, method, roles that may call it).
 pub const TABLE: &[(&str, &str, &[RoleKind])] = &[
     ("commun.v1.AgentLink", "Connect", &[RoleKind::Holder]),
+    ("arrow.flight.protocol.FlightService", "DoPut", &[RoleKind::Holder]),
     ("commun.v1.Agency", "Catalog", &[RoleKind::Agency]),
     ("commun.v1.Agency", "Explain", &[RoleKind::Agency]),
     ("commun.v1.Agency", "Submit", &[RoleKind::Agency]),
@@ -151,7 +152,8 @@ mod tests {
 
     use super::*;
 
-    const PROTO: [&str; 3] = [
+    const PROTO: [&str; 4] = [
+        include_str!("../../../proto/arrow/flight.proto"),
         include_str!("../../../proto/commun/v1/agency.proto"),
         include_str!("../../../proto/commun/v1/link.proto"),
         include_str!("../../../proto/commun/v1/supervision.proto"),
@@ -166,16 +168,17 @@ mod tests {
     fn every_method_of_every_service_has_exactly_one_row_and_every_row_a_method() {
         let mut found = Vec::new();
         for text in PROTO {
+            let package = text.lines().find_map(|line| line.strip_prefix("package ")).unwrap().trim_end_matches(';');
             let mut service = "";
             for line in text.lines().map(str::trim) {
                 if let Some(rest) = line.strip_prefix("service ") {
                     service = rest.split_whitespace().next().unwrap();
                 } else if let Some(rest) = line.strip_prefix("rpc ") {
-                    found.push((format!("commun.v1.{service}"), rest.split('(').next().unwrap().to_owned()));
+                    found.push((format!("{package}.{service}"), rest.split('(').next().unwrap().to_owned()));
                 }
             }
         }
-        let files = std::fs::read_dir("../proto/commun/v1").unwrap().count();
+        let files: usize = ["commun/v1", "arrow"].map(|folder| std::fs::read_dir(format!("../proto/{folder}")).unwrap().count()).iter().sum();
         assert_eq!(files, PROTO.len(), "a .proto file is missing in this test");
         let rows: Vec<_> = TABLE.iter().map(|(service, method, _)| ((*service).to_owned(), (*method).to_owned())).collect();
         assert_eq!(rows.len(), rows.iter().collect::<BTreeSet<_>>().len());

@@ -15,7 +15,7 @@ use commun_proto::convert::{self, FieldError};
 use commun_proto::status::to_status;
 use commun_proto::v1::agent_message::Message as In;
 use commun_proto::v1::coordinator_message::Message as Out;
-use commun_proto::{LINK_VERSION, MAX_ENTRIES_PER_MESSAGE, v1};
+use commun_proto::{LINK_VERSION, MAX_ENTRIES_PER_MESSAGE, cells, v1};
 use commun_service::Shutdown;
 use futures::Stream;
 use tokio::sync::mpsc;
@@ -221,10 +221,15 @@ impl Link {
                 let (query, attempt) = (convert::query_id("query_id", &answer.query_id)?, convert::attempt("attempt", answer.attempt)?);
                 (query, attempt, FromAgent::Answer { head, values: answer.values })
             }
+            In::Round(round) => {
+                let (query, attempt) = cells::attempt_of(&round.query_id, round.attempt)?;
+                (query, attempt, FromAgent::Round(round.message))
+            }
             In::Failed(failed) => {
-                let (query, attempt) = (convert::query_id("query_id", &failed.query_id)?, convert::attempt("attempt", failed.attempt)?);
+                let (query, attempt) = cells::attempt_of(&failed.query_id, failed.attempt)?;
                 let code = convert::code("code", &failed.code)?;
-                (query, attempt, FromAgent::Failed { code, message: failed.message })
+                let complaint = Some(failed.complaint).filter(|index| *index != 0);
+                (query, attempt, FromAgent::Failed { code, message: failed.message, complaint })
             }
             In::Hello(_) | In::Refunded(_) | In::LogReadTo(_) => return Ok(()),
         };
@@ -272,10 +277,13 @@ fn wire(message: ToAgent) -> Out {
             attempt: offer.attempt.into(),
             reply_deadline_ms: offer.reply_deadline_ms,
             manifest_deadline_ms: offer.manifest_deadline_ms,
-            slot_ms: offer.slot_ms,
+            slot_wait_ms: offer.slot_wait_ms,
             names: offer.names.as_deref().map(<[u8]>::to_vec).unwrap_or_default(),
         }),
         ToAgent::Manifest(bytes) => Out::Manifest(v1::ManifestMessage { manifest: bytes.to_vec() }),
+        ToAgent::Round { query, attempt, message } => {
+            Out::Round(v1::Round { query_id: query.as_bytes().to_vec(), attempt: attempt.into(), message })
+        }
         ToAgent::Cancel { query, attempt, refusal } => Out::Cancel(v1::Cancel {
             query_id: query.as_bytes().to_vec(),
             attempt: attempt.into(),

@@ -4,6 +4,7 @@
 pub mod access;
 mod agency;
 mod agent_link;
+mod flight;
 mod supervision;
 
 use std::io;
@@ -11,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commun_identity::{Conn, PeerInfo, Role};
-use commun_proto::MAX_MESSAGE_BYTES;
+use commun_proto::flight::flight_service_server::FlightServiceServer;
 use commun_proto::status::to_status;
 use commun_proto::v1::agency_server::AgencyServer;
 use commun_proto::v1::agent_link_server::AgentLinkServer;
 use commun_proto::v1::supervision_server::SupervisionServer;
+use commun_proto::{MAX_MESSAGE_BYTES, cells};
 use commun_service::Shutdown;
 use tokio_stream::Stream;
 use tonic::Status;
@@ -44,6 +46,7 @@ where
 {
     let agency = AgencyServer::new(agency::Handler::new(app.clone()));
     let link = AgentLinkServer::new(agent_link::Handler::new(app.clone(), shutdown.clone()));
+    let flight = FlightServiceServer::new(flight::Handler::new(app.clone())).max_decoding_message_size(cells::MAX_CELLS_MESSAGE_BYTES);
     let supervision = SupervisionServer::new(supervision::Handler::new(app));
     let mut end = shutdown;
     Server::builder()
@@ -54,6 +57,7 @@ where
         .layer(access::AccessLayer { clock })
         .add_service(agency.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(link.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(flight)
         .add_service(supervision.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
         .serve_with_incoming_shutdown(incoming, async move { end.requested().await })
         .await

@@ -3,7 +3,7 @@
 //! It speaks domain types, so that tests put scripted agents in place of gRPC streams. One live connection per holder: a second one ends
 //! the first, and an attempt that is under way learns that its holder's link dropped. It verifies nothing: signatures are the attempt's to check.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use commun_domain::signed::SignedDocument;
@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 /// Most messages that wait for one agent. One attempt needs three, and an agent with more waiting no longer reads.
 pub const MAX_OUTGOING: usize = 64;
 
-/// Most messages of one holder that wait for one attempt: accept, answer, failure, refund, link drop, and some to spare.
-pub const MAX_INCOMING_PER_HOLDER: usize = 8;
+/// Most messages of one holder that wait for one attempt: accept, five rounds or an answer, failure, refund, and some to spare.
+pub const MAX_INCOMING_PER_HOLDER: usize = 12;
 
 /// What an agent is told.
 #[derive(Clone, Debug)]
@@ -23,6 +23,15 @@ pub enum ToAgent {
     Offer(Arc<Offer>),
     /// MANIFEST, canonical bytes.
     Manifest(Arc<[u8]>),
+    /// What a member is sent at the start of a round of secure aggregation.
+    Round {
+        /// Query.
+        query: QueryId,
+        /// Attempt.
+        attempt: u8,
+        /// Canonical bytes.
+        message: Vec<u8>,
+    },
     /// The attempt has ended.
     Cancel {
         /// Query.
@@ -47,8 +56,8 @@ pub struct Offer {
     pub reply_deadline_ms: u64,
     /// The manifest comes by then or not at all.
     pub manifest_deadline_ms: u64,
-    /// No answer is due earlier.
-    pub slot_ms: u64,
+    /// From the manifest to the slot, at least, in milliseconds.
+    pub slot_wait_ms: u64,
 }
 
 /// What an agent says in an attempt, not yet verified.
@@ -63,12 +72,23 @@ pub enum FromAgent {
         /// Noisy cells.
         values: Vec<u8>,
     },
-    /// No answer will come; the charge stays.
+    /// R1, R2, R4 or R5 of secure aggregation.
+    Round(Vec<u8>),
+    /// R3: masked cells.
+    Cells {
+        /// Signed head.
+        head: Vec<u8>,
+        /// As many as the attempt has.
+        cells: Vec<u64>,
+    },
+    /// No answer will come; the charge stays, unless it is taken back.
     Failed {
         /// Stable code.
         code: WireCode,
         /// Public reason.
         message: String,
+        /// Whose sealed share did not open, if that is why.
+        complaint: Option<u32>,
     },
     /// The holder took its RESERVE back.
     Refunded,
@@ -98,6 +118,10 @@ struct Connected {
 struct Door {
     sender: mpsc::Sender<(String, FromAgent)>,
     left: HashMap<String, usize>,
+    /// How many masked cells each holder may send now, if any.
+    cells: Option<usize>,
+    /// Holders whose cells are arriving: one stream each.
+    arriving: HashSet<String>,
 }
 
 impl Door {
@@ -174,8 +198,24 @@ impl Agents {
         // One message each is kept for the end of the connection.
         let left: HashMap<String, usize> = holders.map(|holder| (holder.to_owned(), MAX_INCOMING_PER_HOLDER)).collect();
         let (sender, messages) = mpsc::channel((MAX_INCOMING_PER_HOLDER + 1).saturating_mul(left.len().max(1)));
-        self.lock().inboxes.insert((query, attempt), Door { sender, left });
+        self.lock().inboxes.insert((query, attempt), Door { sender, left, cells: None, arriving: HashSet::new() });
         Inbox { agents: self.clone(), key: (query, attempt), messages }
+    }
+
+    /// Lets the attempt's holders send so many masked cells each, or no more.
+    pub fn expect_cells(&self, query: QueryId, attempt: u8, cells: Option<usize>) {
+        if let Some(door) = self.lock().inboxes.get_mut(&(query, attempt)) {
+            door.cells = cells;
+        }
+    }
+
+    /// A holder's stream of masked cells begins; `None` when no attempt waits for it, or another stream of it is there.
+    pub fn begin_cells(&self, holder: &str, query: QueryId, attempt: u8) -> Option<Arriving> {
+        let mut registry = self.lock();
+        let door = registry.inboxes.get_mut(&(query, attempt)).filter(|door| door.left.contains_key(holder))?;
+        let expected = door.cells?;
+        let begun = door.arriving.insert(holder.to_owned());
+        begun.then(|| Arriving { agents: self.clone(), holder: holder.to_owned(), key: (query, attempt), expected })
     }
 
     /// Brings a holder's message to the attempt that waits for it; false when none does, or the holder has sent more than the protocol has.
@@ -210,6 +250,35 @@ impl Drop for Connection {
         if registry.connected.get(&self.holder).is_some_and(|agent| agent.generation == self.generation) {
             registry.connected.remove(&self.holder);
             registry.tell_all(&self.holder, &FromAgent::Disconnected);
+        }
+    }
+}
+
+/// The stream of one holder's masked cells, until it is dropped.
+pub struct Arriving {
+    agents: Agents,
+    holder: String,
+    key: (QueryId, u8),
+    /// How many cells it must have.
+    pub expected: usize,
+}
+
+impl Arriving {
+    /// Whether the attempt still waits for it.
+    pub fn is_awaited(&self) -> bool {
+        self.agents.lock().inboxes.get(&self.key).is_some_and(|door| door.cells == Some(self.expected))
+    }
+
+    /// All cells are here.
+    pub fn finish(self, head: Vec<u8>, cells: Vec<u64>) -> bool {
+        self.agents.deliver(&self.holder, self.key.0, self.key.1, FromAgent::Cells { head, cells })
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if let Some(door) = self.agents.lock().inboxes.get_mut(&self.key) {
+            door.arriving.remove(&self.holder);
         }
     }
 }
@@ -290,6 +359,24 @@ mod tests {
             }
         }
         assert!(matches!(from_b.as_slice(), [FromAgent::Refunded, FromAgent::Disconnected]));
+    }
+
+    #[tokio::test]
+    async fn cells_are_taken_when_they_are_awaited_from_a_member_in_one_stream_at_a_time() {
+        let agents = Agents::default();
+        let mut inbox = agents.open(QUERY, 1, ["a", "b"].into_iter());
+        assert!(agents.begin_cells("a", QUERY, 1).is_none());
+        agents.expect_cells(QUERY, 1, Some(2));
+        assert!(agents.begin_cells("stranger", QUERY, 1).is_none() && agents.begin_cells("a", QUERY, 2).is_none());
+        let first = agents.begin_cells("a", QUERY, 1).unwrap();
+        assert!(agents.begin_cells("a", QUERY, 1).is_none() && agents.begin_cells("b", QUERY, 1).is_some());
+        drop(first);
+        let again = agents.begin_cells("a", QUERY, 1).unwrap();
+        assert!(again.is_awaited() && again.finish(vec![1], vec![2, 3]));
+        assert!(matches!(inbox.next().await, Some((_, FromAgent::Cells { cells, .. })) if cells == [2, 3]));
+        let late = agents.begin_cells("b", QUERY, 1).unwrap();
+        agents.expect_cells(QUERY, 1, None);
+        assert!(!late.is_awaited());
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_mins(2);
 pub(crate) const ADDRESS_FILE: &str = "address";
 
 /// Database file in the state folder.
-const STORE_FILE: &str = "coordinator.db";
+pub(crate) const STORE_FILE: &str = "coordinator.db";
 
 /// Runs until the shutdown is requested.
 pub(crate) async fn serve(setup: Setup, faults: Faults, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -93,7 +93,13 @@ async fn refresh_checkpoints(app: Arc<App>, mut shutdown: Shutdown) {
             () = shutdown.requested() => return,
         }
         let app = app.clone();
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || app.log.refresh_checkpoint()).await {
+        let refreshed = tokio::task::spawn_blocking(move || {
+            if let Err(error) = app.forget_aggregations() {
+                tracing::error!(%error, "old records of aggregations were not deleted");
+            }
+            app.log.refresh_checkpoint()
+        });
+        if let Ok(Err(error)) = refreshed.await {
             tracing::error!(%error, "the checkpoint was not signed again");
         }
     }

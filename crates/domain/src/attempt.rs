@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::encoding::{Decode, Document, Encode, Reader};
+use crate::encoding::{Bytes, Decode, Document, Encode, Reader};
 use crate::error::WireCode;
 use crate::ids::{Hash32, QueryId};
 use crate::plan::open::{MAX_NAMES_BYTES, OpenKey};
@@ -186,6 +186,22 @@ canonical_struct!(AnswerHead { manifest, index, values });
 
 impl Document for AnswerHead {
     const TAG: &'static str = "commun/answer/v1";
+}
+
+/// Names whose masked cells a stream brings: the head of R3 (`commun-secagg`), canonical bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaskedCells {
+    /// Query.
+    pub query: QueryId,
+    /// Attempt, from 1.
+    pub attempt: u8,
+    /// The signed head.
+    pub head: Bytes,
+}
+canonical_struct!(MaskedCells { query, attempt, head });
+
+impl Document for MaskedCells {
+    const TAG: &'static str = "commun/masked-cells/v1";
 }
 
 /// Noisy cells as bytes: outputs in plan order, cells in grid order, each `i64` little endian.

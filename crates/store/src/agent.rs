@@ -35,7 +35,9 @@ words!(
         Accepted = "accepted",
         /// Refused, before any data were read.
         Refused = "refused",
-        /// Sent its noisy answer.
+        /// Sent its noisy cells under masks.
+        Masked = "masked",
+        /// Sent its noisy answer, or the shares that unmask a sum with it.
         Answered = "answered",
         /// Ended the attempt without an answer; the charge stays.
         Failed = "failed",

@@ -4,12 +4,14 @@
 //! release is never stored without its entry and the state of its query. After a crash, [`Store::unfinished_queries`] says which queries
 //! were cut short; what then happens to them is the restart rule of the coordinator.
 
+use std::collections::BTreeMap;
+
 use commun_domain::encoding::sha256;
 use commun_domain::{Hash32, QueryId};
 use commun_privacy::ledger::{LedgerRecord, RecordKind};
 use rusqlite::{Row, Transaction, params};
 
-use crate::columns::{hash, integer, optional_hash, query_id, unsigned, word, words};
+use crate::columns::{attempt, hash, integer, optional_hash, query_id, unsigned, word, words};
 use crate::error::StoreError;
 use crate::store::{Side, Store};
 use crate::{ledger, log};
@@ -97,6 +99,36 @@ pub struct NewRelease<'a> {
     pub replay_key: [u8; 32],
     /// Its own time, milliseconds since 1970.
     pub released_at_ms: u64,
+    /// What its aggregation left to be added up again; `None` where nothing was aggregated.
+    pub aggregation: Option<NewAggregation<'a>>,
+}
+
+/// What a supervisor needs to add a result up again.
+#[derive(Clone, Copy, Debug)]
+pub struct NewAggregation<'a> {
+    /// Attempt that was released.
+    pub attempt: u8,
+    /// The manifest, canonical bytes.
+    pub manifest: &'a [u8],
+    /// What holders released before, canonical bytes: of a question with an open group key.
+    pub lists: Option<&'a [u8]>,
+    /// Opened seeds, keys and signatures: a `commun/secagg-record/v1`.
+    pub record: &'a [u8],
+    /// Masked cells of the survivors, by roster index.
+    pub cells: &'a BTreeMap<u32, Vec<u64>>,
+}
+
+/// What was kept of an aggregation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAggregation {
+    /// Attempt that was released.
+    pub attempt: u8,
+    /// The manifest, canonical bytes.
+    pub manifest: Vec<u8>,
+    /// What holders released before, canonical bytes.
+    pub lists: Option<Vec<u8>>,
+    /// A `commun/secagg-record/v1`.
+    pub record: Vec<u8>,
 }
 
 /// A stored result release.
@@ -142,7 +174,8 @@ impl CoordinatorStore {
                 ledger::expect_kind(record, RecordKind::Reserve)?;
                 ledger::append(tx, record)?;
             }
-            let from = [QueryState::Received, QueryState::Offered];
+            // From `logged` too: another attempt, after members fell out of the one before.
+            let from = [QueryState::Received, QueryState::Offered, QueryState::Logged];
             advance(tx, query, &from, QueryState::Logged, None, None, now_ms)?;
             log::append(tx, entry, "attempt")
         })
@@ -172,8 +205,44 @@ impl CoordinatorStore {
                     integer(release.released_at_ms)?
                 ],
             )?;
+            if let Some(kept) = &release.aggregation {
+                keep(tx, &release.query, kept, release.released_at_ms)?;
+            }
             advance(tx, &release.query, &[QueryState::Logged], QueryState::Released, None, Some(&release_hash), now_ms)?;
             log::append(tx, entry, "release")
+        })
+    }
+
+    /// What was kept of the aggregation that answered a query; `None` once it is forgotten, or where there was none.
+    pub fn aggregation(&self, query: &QueryId) -> Result<Option<StoredAggregation>, StoreError> {
+        self.read("read aggregation", |tx| {
+            let mut statement = tx.prepare("SELECT * FROM aggregations WHERE query_id = ?1")?;
+            let found = statement.query_and_then([query.as_bytes()], |row| {
+                let (manifest, lists, record) = (row.get("manifest")?, row.get("lists")?, row.get("record")?);
+                Ok(StoredAggregation { attempt: attempt(row)?, manifest, lists, record })
+            })?;
+            found.into_iter().next().transpose()
+        })
+    }
+
+    /// The masked cells of one survivor of the aggregation that answered a query.
+    pub fn masked_cells(&self, query: &QueryId, index: u32) -> Result<Option<Vec<u64>>, StoreError> {
+        self.read("read masked cells", |tx| {
+            let mut statement = tx.prepare("SELECT cells FROM masked_cells WHERE query_id = ?1 AND holder_index = ?2")?;
+            let found = statement.query_and_then(params![query.as_bytes(), index], |row| {
+                let bytes: Vec<u8> = row.get(0)?;
+                Ok(bytes.as_chunks().0.iter().map(|cell| u64::from_le_bytes(*cell)).collect())
+            })?;
+            found.into_iter().next().transpose()
+        })
+    }
+
+    /// Forgets what was kept of aggregations released before a moment, in milliseconds since 1970; returns how many.
+    pub fn forget_aggregations(&self, before_ms: u64) -> Result<usize, StoreError> {
+        self.run("forget aggregations", |tx| {
+            let old = "SELECT query_id FROM aggregations WHERE released_at_ms < ?1";
+            tx.execute(&format!("DELETE FROM masked_cells WHERE query_id IN ({old})"), [integer(before_ms)?])?;
+            Ok(tx.execute("DELETE FROM aggregations WHERE released_at_ms < ?1", [integer(before_ms)?])?)
         })
     }
 
@@ -234,6 +303,22 @@ impl CoordinatorStore {
             statement.query_and_then([], query_row)?.collect()
         })
     }
+}
+
+fn keep(tx: &Transaction<'_>, query: &QueryId, kept: &NewAggregation<'_>, released_at_ms: u64) -> Result<(), StoreError> {
+    let NewAggregation { attempt, manifest, lists, record, cells } = kept;
+    tx.execute(
+        "INSERT INTO aggregations (query_id, attempt, manifest, lists, record, released_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![query.as_bytes(), attempt, manifest, lists, record, integer(released_at_ms)?],
+    )?;
+    for (index, cells) in *cells {
+        let bytes: Vec<u8> = cells.iter().flat_map(|cell| cell.to_le_bytes()).collect();
+        tx.execute(
+            "INSERT INTO masked_cells (query_id, holder_index, cells) VALUES (?1, ?2, ?3)",
+            params![query.as_bytes(), index, bytes],
+        )?;
+    }
+    Ok(())
 }
 
 /// Moves a query to its next state, or refuses when it is not in one of `from`.

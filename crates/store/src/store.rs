@@ -52,7 +52,7 @@ pub struct StoreOptions {
 pub struct Store<S> {
     // Dropped in this order: the lock is let go after the connection is closed.
     connection: Mutex<Connection>,
-    _lock: FileLock,
+    _lock: Option<FileLock>,
     path: PathBuf,
     side: PhantomData<S>,
 }
@@ -69,7 +69,26 @@ impl<S: Side> Store<S> {
         let mut connection = Connection::open_with_flags(&path, flags)?;
         configure(&connection, options)?;
         migrate::<S>(&mut connection, &path)?;
-        Ok(Self { connection: Mutex::new(connection), _lock: lock, path, side: PhantomData })
+        Ok(Self { connection: Mutex::new(connection), _lock: Some(lock), path, side: PhantomData })
+    }
+
+    /// Opens an existing file for reading alone, also while its daemon runs: every writing transaction fails.
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let path = path.canonicalize().map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "query_only", true)?;
+        let application_id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let (found, known) = (usize::try_from(version).unwrap_or(usize::MAX), S::MIGRATIONS.len());
+        if application_id != S::APPLICATION_ID {
+            return Err(StoreError::OtherKind { path, expected: S::NAME });
+        }
+        if found != known {
+            return Err(StoreError::Newer { path, found, known });
+        }
+        Ok(Self { connection: Mutex::new(connection), _lock: None, path, side: PhantomData })
     }
 
     /// The file, by its real path.

@@ -4,14 +4,20 @@
 //! of answers leave unmasked, each with its full noise (h = 1): that of the one holder that the roster lists, and names of an open group key, which
 //! need every listed holder. One holder that is left of several answers nothing: a coordinator could make it so.
 
+use std::collections::BTreeMap;
+
 use commun_domain::attempt::{Accept, Manifest};
 use commun_domain::bundle::RosterHolder;
 use commun_domain::plan::PrivatePlan;
-use commun_domain::{Document, Refusal, WireCode};
+use commun_domain::release::ResultRelease;
+use commun_domain::{Document, PublicKey, Refusal, WireCode};
 use commun_privacy::lattice::Lattice;
 use commun_secagg::Refused;
 use commun_secagg::attempt::{Attempt, Identity, Member, OutputCells, Terms};
 use commun_secagg::cohort::{Cohort, Protocol, Wish, choose};
+
+/// Most holders that [`usual`] reckons with: one more than any cohort has.
+const MOST_WISHES: usize = 2_049;
 
 /// n, T, c and h of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +86,28 @@ pub fn expected(listed: &[&RosterHolder], least_honest: u32) -> Result<Shape, Re
     of_acceptors(&wishes, listed.len(), least_honest)
 }
 
+/// The cohort if each of so many holders accepts and fears one other: where there is no roster to look at.
+///
+/// # Errors
+/// `TOO_FEW_HOLDERS` without a holder.
+pub fn usual(holders: u32) -> Result<Shape, Refusal> {
+    let wishes = vec![Wish { colluders: 1, min_survivors: 1 }; usize::try_from(holders).unwrap_or(usize::MAX).min(MOST_WISHES)];
+    of_acceptors(&wishes, wishes.len(), 1)
+}
+
+/// The cohort of a result release, if there can be such a one: whoever reads it checks its noise with it.
+pub fn of_release(release: &ResultRelease) -> Option<Shape> {
+    let shape = if release.unmasked {
+        Shape::unmasked(usize::try_from(release.listed).ok().filter(|listed| *listed == 1)?)
+    } else {
+        Cohort::new(release.members, release.threshold, release.colluders).ok()?.into()
+    };
+    let survivors = u32::try_from(release.participants.len()).ok()?;
+    let stated = (release.members, release.threshold, release.colluders);
+    let fits = stated == (shape.members, shape.threshold, shape.colluders) && (shape.threshold..=shape.members).contains(&survivors);
+    fits.then_some(shape)
+}
+
 /// Checks T, c and h of a manifest of numbers against what its acceptors, the roster and the query ask for.
 pub(crate) fn check(manifest: &Manifest, wishes: &[Wish], listed: usize, least_honest: u32) -> Result<Shape, Refusal> {
     let Manifest { threshold, colluders, .. } = *manifest;
@@ -108,11 +136,12 @@ pub(crate) fn check(manifest: &Manifest, wishes: &[Wish], listed: usize, least_h
 pub fn aggregation<'a>(
     manifest: &Manifest,
     plan: &PrivatePlan,
-    listed: impl Iterator<Item = &'a RosterHolder> + Clone,
+    listed: impl IntoIterator<Item = &'a RosterHolder>,
 ) -> Result<Attempt, Refusal> {
+    let listed: BTreeMap<u32, PublicKey> = listed.into_iter().map(|holder| (holder.index, holder.key)).collect();
     let member = |signed: &commun_domain::signed::SignedDocument| {
         let index = Accept::from_bytes(&signed.bytes.0).ok()?.index;
-        listed.clone().find(|holder| holder.index == index).map(|holder| Member { index, key: holder.key })
+        listed.get(&index).map(|key| Member { index, key: *key })
     };
     let members: Option<Vec<Member>> = manifest.cohort.iter().map(member).collect();
     let members = members.ok_or_else(|| refusal(Refused::MemberList))?;

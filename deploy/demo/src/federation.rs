@@ -193,7 +193,7 @@ impl Federation {
         let public = self.run("commun", &["key", "show", &key])?;
         let public = public.split('"').nth(1).context("public key")?;
         let (draft, permit) = (file(dataset.permit_name, "toml"), text(&file(dataset.permit_name, "signed")));
-        std::fs::write(&draft, dataset.permit.replace("@QUERY_KEY@", public))?;
+        std::fs::write(&draft, dataset.permit.replace("@QUERY_KEY@", public).replace("@UNMASKED@", &(self.holders.len() == 1).to_string()))?;
         let hash = self.run("commun", &["permit", "draft", &text(&draft), "--contract", &contract, "--out", &permit])?;
         for officer in OFFICERS {
             let key = text(&self.pki(&format!("officers/{officer}/officer.key")));
@@ -241,6 +241,7 @@ bundle_sha256 = "{}"
         let (pin, permits) = (self.bundle_pin()?, std::fs::read_to_string(self.root.join("permits.sha256"))?);
         let permits: Vec<&str> = permits.lines().collect();
         for holder in &self.holders {
+            let others: Vec<&String> = self.holders.iter().filter(|other| *other != holder).collect();
             std::fs::write(
                 self.holder_folder(holder).join("agent.toml"),
                 format!(
@@ -262,6 +263,8 @@ bundle_sha256 = "{pin}"
 # This operator has read the permits and accepts them. The default is to refuse.
 [policy]
 accept_permits = {permits:?}
+# It knows the others to be independent of it: each of them is feared, but no two together.
+independent = {others:?}
 "#
                 ),
             )?;

@@ -68,6 +68,20 @@ impl Query {
         self.0.get(key).and_then(serde_json::Value::as_f64)
     }
 
+    /// Whose noise is in it, in words.
+    fn protection(&self) -> String {
+        if self.field("unmasked") == serde_json::json!(true) {
+            return "One operator alone: it added the full noise itself. No row and no exact count left its process.".to_owned();
+        }
+        let number = |key: &str| self.number(key).unwrap_or_default();
+        format!(
+            "Aggregated under masks: noise of one trusted centre x {:.2} (T = {}, c = {}). Nobody saw one operator's numbers; no row and no exact count left its process.",
+            number("centre_factor"),
+            number("threshold"),
+            number("colluders")
+        )
+    }
+
     /// What it cost, in words.
     fn price(&self) -> String {
         let number = |key: &str| self.number(key).unwrap_or_default();
@@ -142,6 +156,12 @@ impl Comparison {
         self.cells.iter().filter(|cell| cell.error().abs() <= cell.margin).count()
     }
 
+    fn median_margin(&self) -> f64 {
+        let mut margins: Vec<f64> = self.cells.iter().map(|cell| cell.margin).collect();
+        margins.sort_by(f64::total_cmp);
+        margins.get(margins.len() / 2).copied().unwrap_or_default()
+    }
+
     /// Prints the largest flows by name, then the coverage.
     pub(crate) fn print(&self, contract: &DataContract, persons: u64, census_total: u64) -> anyhow::Result<()> {
         let mut flows: Vec<&Cell> = self.cells.iter().filter(|cell| cell.home != cell.work).collect();
@@ -170,7 +190,8 @@ impl Comparison {
         let percent = percent(covered, cells);
         writeln!(out, "\n{covered} of {cells} cells ({percent:.1} %) lie within their 95 % margin of error.")?;
         writeln!(out, "{}", self.query.price())?;
-        writeln!(out, "Each operator added its own full noise; no row and no exact count left its process.")?;
+        writeln!(out, "Median margin of error: ±{:.1} persons.", self.median_margin())?;
+        writeln!(out, "{}", self.query.protection())?;
         Ok(())
     }
 
@@ -183,6 +204,9 @@ impl Comparison {
         let report = serde_json::json!({
             "cells": self.cells.len(),
             "covered": self.covered(),
+            "median_margin": self.median_margin(),
+            "centre_factor": field("centre_factor"),
+            "unmasked": field("unmasked"),
             "rho": field("rho"),
             "epsilon": field("epsilon"),
             "delta": field("delta"),

@@ -41,6 +41,9 @@ fn two_questions_under_two_contracts_are_answered_and_a_second_run_returns_them_
         assert!(out.contains(part), "{part} in {out}");
     }
     assert!(!out.contains("stored result release"), "{out}");
+    // Two operators that fear one other each: T = 2, c = 1, so that h = 1 and each adds the noise of one centre.
+    assert!(out.contains("noise of one trusted centre x 1.41"), "{out}");
+    assert!((report["median_margin"].as_f64().unwrap() - 16.0).abs() < 0.5, "{report}");
     assert_eq!((&report["stored"], &report["trips"]["stored"]), (&false.into(), &false.into()));
     assert_eq!((report["cells"].as_u64(), report["trips"]["cells"].as_u64()), (Some(1849), Some(264)));
     // With 264 cells a margin of 95 % covers at least 231 of them but once in a million times.

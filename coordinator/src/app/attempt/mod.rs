@@ -1,30 +1,33 @@
 //! One attempt, its states as types: each step takes the state before by value, so that none can be skipped or taken twice.
 //!
 //! `Received -> Offered -> Accepted -> Logged -> Reading -> Answered`, then a stored result release; or, from any of them, [`Ended`]. A question with
-//! an open group key takes two: the first goes `Reading -> Named` instead, and the logged names make the second ([`naming`]). Without
-//! secure aggregation every listed holder must answer (c = n - 1, T = n, h = 1): the first refusal or loss ends the attempt. A holder
-//! that is not connected ends it before anyone is asked, so that no other holder reserves for nothing.
+//! an open group key takes two: the first goes `Reading -> Named` instead, and the logged names make the second ([`naming`]). Numbers are aggregated
+//! ([`rounds`]) among those who accept, if they can be a cohort; what cannot is seen before anyone is asked, or before anything is charged. Where members
+//! fell out after that, another attempt may leave them out ([`retry`]). Names, and one holder's numbers, leave unmasked and need every listed holder.
 //!
 //! What it must never do: send a manifest before charge and entry are on the disk (one transaction), or release a sum that is not logged.
 
 mod answering;
 mod asking;
 mod naming;
+mod retry;
+mod rounds;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use commun_domain::attempt::{Accept, Manifest, NameLists};
+use commun_domain::attempt::{Accept, Manifest, NameLists, OutputNoise};
 use commun_domain::bundle::RosterHolder;
-use commun_domain::log::{FailureEntry, HolderRefusal};
+use commun_domain::log::{Conduct, FailureEntry, HolderRefusal, LeftOut};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Hash32, Refusal, WireCode};
-use commun_trust::Admitted;
+use commun_trust::{Admitted, Shape};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::feed::{Event, Feed, Step};
 use super::{App, blocking};
-use crate::link::{FromAgent, Inbox, ToAgent};
+use crate::link::{Inbox, ToAgent};
 use crate::log::Head;
 
 /// Longest reason of a holder that is repeated to the caller and into the log, in characters.
@@ -45,6 +48,8 @@ pub(super) struct Run {
     pub(super) attempt: u8,
     /// What holders released in the attempt before, canonical bytes: of a second attempt, over an open group key.
     pub(super) lists: Option<Arc<[u8]>>,
+    /// Holders that this attempt leaves out, by index: of a second or third one.
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 /// An attempt in state `S`.
@@ -56,19 +61,35 @@ pub(super) struct Attempt<S> {
 /// Admitted and stored; nobody was asked.
 pub(super) struct Received;
 
-/// Every listed holder has been offered it.
+/// Every connected holder has been offered it.
 struct Offered {
     inbox: Inbox,
     reply_until: Instant,
     manifest_until: Instant,
+    asked: Vec<RosterHolder>,
+    /// Not connected.
+    timeouts: Vec<u32>,
+    turn: OwnedSemaphorePermit,
 }
 
-/// Every listed holder has durably reserved the price and said so.
+/// A signed refusal.
+struct Refused {
+    index: u32,
+    code: WireCode,
+    message: String,
+    document: SignedDocument,
+}
+
+/// Those who have durably reserved the price and said so are a cohort.
 struct Accepted {
     inbox: Inbox,
     manifest_until: Instant,
     /// By roster index.
     replies: BTreeMap<u32, (SignedDocument, Accept)>,
+    refusals: Vec<Refused>,
+    timeouts: Vec<u32>,
+    shape: Shape,
+    turn: OwnedSemaphorePermit,
 }
 
 /// Charged here too, and in the log.
@@ -76,14 +97,26 @@ struct Logged {
     inbox: Inbox,
     manifest_until: Instant,
     cohort: Vec<SignedDocument>,
+    refusals: Vec<SignedDocument>,
+    timeouts: Vec<u32>,
+    members: Vec<RosterHolder>,
+    shape: Shape,
+    cells: u64,
+    noise: Vec<OutputNoise>,
     head: Head,
+    turn: OwnedSemaphorePermit,
 }
 
-/// Every holder has been sent the manifest.
+/// Every member has been sent the manifest.
 struct Reading {
     inbox: Inbox,
     manifest: Arc<Manifest>,
-    answer_until: Instant,
+    members: Vec<RosterHolder>,
+    shape: Shape,
+    slot: Instant,
+    /// Members that are lost already, and why.
+    fallen: BTreeMap<u32, String>,
+    turn: OwnedSemaphorePermit,
 }
 
 /// Every holder's names of the open group key are here.
@@ -91,9 +124,15 @@ struct Named {
     lists: NameLists,
 }
 
-/// Every holder's noisy answer is in the sums.
+/// The sums are there.
 struct Answered {
     sums: Vec<Vec<i64>>,
+    /// Members in the sums, by index.
+    participants: Vec<u32>,
+    manifest: Arc<Manifest>,
+    shape: Shape,
+    aggregation: Option<answering::Aggregation>,
+    conduct: Conduct,
 }
 
 /// An attempt that ended without an answer.
@@ -101,12 +140,16 @@ struct Ended {
     refusal: Refusal,
     refusals: Vec<HolderRefusal>,
     timeouts: Vec<u32>,
+    /// Members of an aggregation that fell out, and why.
+    fallen: BTreeMap<u32, String>,
+    conduct: Conduct,
     logged: bool,
 }
 
 impl Ended {
     fn before_log(refusal: Refusal) -> Self {
-        Self { refusal, refusals: Vec::new(), timeouts: Vec::new(), logged: false }
+        let (fallen, conduct) = (BTreeMap::new(), Conduct::default());
+        Self { refusal, refusals: Vec::new(), timeouts: Vec::new(), fallen, conduct, logged: false }
     }
 
     fn after_log(refusal: Refusal) -> Self {
@@ -126,12 +169,14 @@ impl Run {
         self.feed.push(Event::Progress { step, message: message.to_owned(), elapsed_ms, done, total });
     }
 
-    fn holder(&self, name: &str) -> Option<&RosterHolder> {
-        self.listed.iter().find(|holder| holder.name == name)
+    fn listed_at(&self, index: u32) -> Option<&RosterHolder> {
+        self.listed.iter().find(|holder| holder.index == index)
     }
 
-    fn send_all(&self, message: &ToAgent) -> Vec<&RosterHolder> {
-        self.listed.iter().filter(|holder| !self.app.agents.send(&holder.name, message.clone())).collect()
+    /// Sends to these holders; returns the indices of those whom it does not reach.
+    fn send_all(&self, holders: &[RosterHolder], message: &ToAgent) -> Vec<u32> {
+        let unreached = holders.iter().filter(|holder| !self.app.agents.send(&holder.name, message.clone()));
+        unreached.map(|holder| holder.index).collect()
     }
 
     /// Names for a message.
@@ -148,7 +193,7 @@ fn too_few(message: String) -> Refusal {
     Refusal::new(
         WireCode::TooFewHolders,
         message,
-        "every listed holder must answer while aggregation is not in force; sign a new query when they are back",
+        "sign a new query when more holders are connected and willing",
     )
 }
 
@@ -175,6 +220,7 @@ impl Attempt<Received> {
         } else {
             self.steps().await
         };
+        let outcome = retry::again(&mut run, outcome).await;
         match outcome {
             Ok(release) => {
                 run.app.faults.at("coordinator.after_release");
@@ -195,26 +241,19 @@ impl Attempt<Received> {
     }
 }
 
-/// The attempt's end because of one holder, before it was logged or after.
-fn lost(holder: &RosterHolder, message: &FromAgent, logged: bool) -> Ended {
-    let reason = match message {
-        FromAgent::Failed { code, message } => format!("{} failed: {code}: {}", holder.name, excerpt(message)),
-        FromAgent::Refunded => format!("{} took its charge back", holder.name),
-        FromAgent::Disconnected => format!("the link of {} dropped", holder.name),
-        FromAgent::Reply(_) | FromAgent::Answer { .. } => format!("{} sent a message that does not belong there", holder.name),
-    };
-    let ended = if logged { Ended::after_log(too_few(reason)) } else { Ended::before_log(too_few(reason)) };
-    ended.lost([holder.index])
+/// The attempt's end because of one holder, after it was logged.
+fn lost(holder: &RosterHolder, reason: String) -> Ended {
+    Ended::after_log(too_few(reason)).lost([holder.index])
 }
 
 /// Stores the failure, tells the holders that the attempt is over, and tells the caller.
 async fn finish(run: &Arc<Run>, ended: Ended) {
-    let Ended { refusal, refusals, timeouts, logged } = ended;
+    let Ended { refusal, refusals, timeouts, conduct, logged, .. } = ended;
     let query = run.admitted.id;
     tracing::info!(%query, code = %refusal.code, logged, "query ended without an answer");
     // Of a second attempt that was not logged, the first was.
     let attempt = if logged { run.attempt } else { run.attempt - 1 };
-    let entry = FailureEntry { query, attempt, refusal: refusal.clone(), refusals, timeouts };
+    let entry = FailureEntry { query, attempt, refusal: refusal.clone(), refusals, timeouts, conduct };
     let writer = run.clone();
     let written = blocking(move || writer.app.log.failure(entry)).await;
     if !matches!(written, Ok(Ok(_))) {
@@ -223,6 +262,6 @@ async fn finish(run: &Arc<Run>, ended: Ended) {
             written.map_or_else(|refusal| refusal.to_string(), |result| result.err().map(|error| error.to_string()).unwrap_or_default());
         tracing::error!(%query, error, "a query's failure was not stored");
     }
-    run.send_all(&ToAgent::Cancel { query, attempt: run.attempt, refusal: refusal.clone() });
+    run.send_all(&run.listed, &ToAgent::Cancel { query, attempt: run.attempt, refusal: refusal.clone() });
     run.feed.push(Event::Failed { refusal, charged: attempt > 0 });
 }

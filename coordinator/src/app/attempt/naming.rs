@@ -96,5 +96,6 @@ fn log_names(run: &Arc<Run>, lists: &NameLists) -> Result<Run, Refusal> {
         received_ms: run.received_ms,
         attempt: NUMBERS_ATTEMPT,
         lists: Some(bytes),
+        left_out: Vec::new(),
     })
 }

@@ -9,7 +9,7 @@ CREATE TABLE journal (
     agency     TEXT,                -- agency that the permit names; NULL when the offer did not get that far
     permit     BLOB CHECK (permit IS NULL OR length(permit) = 32), -- SHA-256 of the permit; NULL when the offer names none
     sql        TEXT    NOT NULL,    -- SQL text as the agency signed it; empty when the offer could not be read
-    decision   TEXT    NOT NULL CHECK (decision IN ('accepted', 'refused', 'answered', 'failed', 'refunded')), -- what the agent did
+    decision   TEXT    NOT NULL CHECK (decision IN ('accepted', 'refused', 'masked', 'answered', 'failed', 'refunded')), -- what the agent did
     code       TEXT,                -- stable code of a refusal or failure; NULL otherwise
     reason     TEXT    NOT NULL,    -- reason in words; made from question, permit, policy and ledger, never from data
     bytes_sent INTEGER NOT NULL     -- bytes of answer that left the agent with this decision

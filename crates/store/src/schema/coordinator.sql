@@ -34,7 +34,7 @@ CREATE TABLE releases (
     release_hash   BLOB    NOT NULL UNIQUE CHECK (length(release_hash) = 32), -- SHA-256 of bytes, which the log's entry names
     query_id       BLOB    NOT NULL UNIQUE REFERENCES queries (query_id),     -- query that it answered first
     replay_key     BLOB    NOT NULL CHECK (length(replay_key) = 32), -- equal for questions that this release answers too
-    bytes          BLOB    NOT NULL, -- canonical bytes of the result release (commun/release/v1)
+    bytes          BLOB    NOT NULL, -- canonical bytes of the result release (commun/release/v2)
     released_at_ms INTEGER NOT NULL  -- milliseconds since 1970-01-01 UTC, as in bytes
 ) STRICT;
 
@@ -51,3 +51,21 @@ BEGIN SELECT RAISE(ABORT, 'releases is append-only'); END;
 
 CREATE TRIGGER releases_no_delete BEFORE DELETE ON releases
 BEGIN SELECT RAISE(ABORT, 'releases is append-only'); END;
+
+-- What is kept of aggregations for some days, so that a supervisor can add a result up again. Nothing here is of one holder alone: of a member that is not in the
+-- sum there are no cells.
+CREATE TABLE aggregations (
+    query_id       BLOB    NOT NULL PRIMARY KEY REFERENCES releases (query_id), -- query that it answered
+    attempt        INTEGER NOT NULL, -- attempt that was released
+    manifest       BLOB    NOT NULL, -- canonical bytes of the manifest (commun/manifest/v3)
+    lists          BLOB,             -- what holders released before (commun/names/v2), of a question with an open group key; NULL otherwise
+    record         BLOB    NOT NULL, -- keys, signatures and opened seeds (commun/secagg-record/v1)
+    released_at_ms INTEGER NOT NULL  -- milliseconds since 1970-01-01 UTC; forgotten seven days later
+) STRICT;
+
+CREATE TABLE masked_cells (
+    query_id     BLOB    NOT NULL REFERENCES aggregations (query_id), -- query
+    holder_index INTEGER NOT NULL, -- survivor's index in the roster
+    cells        BLOB    NOT NULL, -- masked cells, outputs in plan order, cells in grid order, each 64 bits, little endian
+    PRIMARY KEY (query_id, holder_index)
+) STRICT;

@@ -3,7 +3,7 @@
 
 CREATE TABLE log_entries (
     number INTEGER PRIMARY KEY, -- place in the log, from 0, without gaps
-    bytes  BLOB NOT NULL,       -- canonical bytes of the entry (commun/entry/v1): what the tree hashes
+    bytes  BLOB NOT NULL,       -- canonical bytes of the entry (commun/entry/v2): what the tree hashes
     kind   TEXT NOT NULL        -- kind of the entry in one word, for people: 'bundle', 'permit', 'attempt', ...
 ) STRICT;
 
