@@ -33,6 +33,9 @@ fn p8_an_agent_that_is_killed_at_any_point_comes_back_charged_and_ends_the_query
         ("agent.before_read", price(), price(), false),
         ("agent.reading", price(), price(), false),
         ("agent.after_release", price(), price(), false),
+        ("agent.keys", price(), price(), false),
+        ("agent.masked", price(), price(), false),
+        ("agent.unmasking", price(), price(), false),
         ("agent.after_send", price(), price(), true),
     ];
     let mut federation = Federation::running(Setup { holders: 2, ..Setup::default() });
@@ -72,7 +75,7 @@ fn p8_an_agent_that_is_killed_at_any_point_comes_back_charged_and_ends_the_query
     }
     let restarted =
         journal.iter().filter(|line| line.decision == Decision::Failed && line.reason.contains("the process restarted")).count();
-    assert_eq!(restarted, 4, "each attempt that was open at a death is in the journal; one had not begun, one had ended: {journal:?}");
+    assert_eq!(restarted, 6, "each attempt that was open at a death is in the journal; one had not begun, two had ended: {journal:?}");
 }
 
 #[test]
@@ -160,9 +163,11 @@ fn a_holder_whose_files_cannot_be_read_ends_the_query_charged_and_says_nothing_o
     assert_eq!((failed.code, charged), (WireCode::TooFewHolders, true), "{failed}");
     assert!(failed.message.contains(&Federation::holder_name(1)), "{failed}");
     assert!(!files.iter().any(|file| failed.message.contains(file.file_name().unwrap().to_str().unwrap())), "{failed}");
+    // The other one sent nothing that could be unmasked: bundle, roster, contract, permit, attempt, failure, its refund.
+    wait_for("the refund is in the log", Duration::from_secs(30), || (federation.log_size() == Some(7)).then_some(()));
     federation.stop();
-    for holder in 0..2 {
-        assert_eq!(federation.agent_spent(holder).into_values().collect::<Vec<_>>(), [price()]);
+    for (holder, spent) in [(0, Rho::ZERO), (1, price())] {
+        assert_eq!(federation.agent_spent(holder).into_values().collect::<Vec<_>>(), [spent]);
         assert_eq!(federation.coordinator_spent(holder), federation.agent_spent(holder));
     }
     let line = federation.journal(1).pop().unwrap();

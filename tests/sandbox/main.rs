@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod aggregation;
 mod attacks;
+mod attacks_on_rounds;
 mod bad_input;
 mod bundles;
 mod certificates;

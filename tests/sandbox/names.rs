@@ -80,7 +80,7 @@ fn p1_frequent_names_are_shown_with_noisy_counts_and_rare_ones_never_leave_and_e
         assert_eq!(reserves(&federation.agent_store(holder).ledger_load().unwrap(), holder), charged);
         assert_eq!(reserves(&federation.coordinator_store().ledger_load().unwrap(), holder), charged);
         let decisions: Vec<Decision> = federation.journal(holder).iter().map(|line| line.decision).collect();
-        assert_eq!(decisions, [Decision::Accepted, Decision::Answered, Decision::Accepted, Decision::Answered]);
+        assert_eq!(decisions, [Decision::Accepted, Decision::Answered, Decision::Accepted, Decision::Masked, Decision::Answered]);
     }
     let log = federation.log();
     let kinds: Vec<&str> = log.iter().map(LogEntry::kind).collect();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
-use commun_domain::attempt::{Accept, Manifest, NameLists, Refuse};
+use commun_domain::attempt::{Accept, Manifest, NameLists, ROUNDS, Refuse};
 use commun_domain::clock::{Clock as _, SystemClock};
 use commun_domain::log::{AttemptEntry, HolderRecord, LogEntry};
 use commun_domain::signed::SignedDocument;
@@ -17,11 +17,13 @@ use commun_identity::{PeerInfo, Role, incoming, server_config_from_files};
 use commun_proto::v1::agent_link_server::{AgentLink, AgentLinkServer};
 use commun_proto::v1::agent_message::Message as FromAgent;
 use commun_proto::v1::coordinator_message::Message as ToAgent;
-use commun_proto::v1::{AgentMessage, CoordinatorMessage, Entries, ManifestMessage, Offer};
-use commun_proto::{MAX_MESSAGE_BYTES, convert};
+use commun_proto::v1::{AgentMessage, CoordinatorMessage, Entries, ManifestMessage, Offer, Round};
+use commun_proto::flight::flight_service_server::{FlightService, FlightServiceServer};
+use commun_proto::flight::{FlightData, PutResult};
+use commun_proto::{MAX_MESSAGE_BYTES, cells, convert};
 use commun_tlog::{Checkpoint, Frontier, leaf_hash};
 use commun_trust::admit::Admitted;
-use commun_trust::{Pins, TrustState, admit};
+use commun_trust::{Pins, Shape, TrustState, admit, cohort};
 use ed25519_dalek::SigningKey;
 use futures::Stream;
 use tokio::net::TcpListener;
@@ -30,19 +32,36 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::harness::Federation;
+use crate::harness::{Federation, SLOT_MS};
 
 /// Longest wait for any message.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// From an offer to the deadlines of replies and of the manifest, and from a manifest to that of answers, in milliseconds.
+/// From an offer to the deadlines of replies and of the manifest, in milliseconds.
 const DEADLINE_MS: u64 = 60_000;
+
+/// Longest round, in milliseconds.
+const ROUND_MS: u64 = 10_000;
 
 type Sender = mpsc::Sender<Result<CoordinatorMessage, Status>>;
 
 enum Event {
     Up(String, Sender),
     Message(String, FromAgent),
+    Cells(String, Vec<u8>, Vec<u64>),
+}
+
+/// What an agent says in a round of aggregation.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// R1, R2, R4 or R5.
+    Round(Vec<u8>),
+    /// R3: the head, and masked cells.
+    Cells(Vec<u8>, Vec<u64>),
+    /// The attempt has ended there.
+    Failed(WireCode, String),
+    /// And its charge was taken back.
+    Refunded,
 }
 
 /// See the module.
@@ -55,6 +74,8 @@ pub(crate) struct Recording {
     /// What an honest agent believes after the entries so far.
     pub(crate) state: TrustState,
     key: SigningKey,
+    /// What offers promise.
+    pub(crate) slot_wait_ms: u64,
 }
 
 /// A reply to an offer.
@@ -85,10 +106,11 @@ impl Recording {
         let (sender, events) = mpsc::unbounded_channel();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         federation.connect_to(listener.local_addr().unwrap().to_string());
+        let flight = FlightServiceServer::new(Link(sender.clone())).max_decoding_message_size(cells::MAX_CELLS_MESSAGE_BYTES);
         let service = AgentLinkServer::new(Link(sender)).max_decoding_message_size(MAX_MESSAGE_BYTES);
         runtime.spawn(async move {
             let (_tls, configuration) = watch::channel(tls);
-            tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming(listener, configuration)).await
+            tonic::transport::Server::builder().add_service(service).add_service(flight).serve_with_incoming(incoming(listener, configuration)).await
         });
         let pins = Pins { bundle: Hash32::from_hex(&federation.bundle_pin()).unwrap() };
         let key = federation.key("coordinator/log.key");
@@ -100,6 +122,7 @@ impl Recording {
             frontier: Frontier::new(),
             state: TrustState::new(pins),
             key,
+            slot_wait_ms: SLOT_MS,
         };
         for holder in 0..holders {
             federation.start_agent(holder, None);
@@ -126,9 +149,49 @@ impl Recording {
             match self.event() {
                 Event::Message(_, FromAgent::LogReadTo(_) | FromAgent::Hello(_)) => {}
                 Event::Message(name, message) => return (name, message),
+                Event::Cells(name, ..) => panic!("{name} sent cells"),
                 Event::Up(name, _) => panic!("{name} connected again"),
             }
         }
+    }
+
+    /// What the next agent says in a round.
+    pub(crate) fn said(&mut self) -> (String, Said) {
+        loop {
+            match self.event() {
+                Event::Message(_, FromAgent::LogReadTo(_) | FromAgent::Hello(_)) => {}
+                Event::Message(name, FromAgent::Round(round)) => return (name, Said::Round(round.message)),
+                Event::Message(name, FromAgent::Failed(failed)) => {
+                    return (name, Said::Failed(convert::code("code", &failed.code).unwrap(), failed.message));
+                }
+                Event::Message(name, FromAgent::Refunded(_)) => return (name, Said::Refunded),
+                Event::Cells(name, head, cells) => return (name, Said::Cells(head, cells)),
+                Event::Message(name, message) => panic!("{name} said {message:?}"),
+                Event::Up(name, _) => panic!("{name} connected again"),
+            }
+        }
+    }
+
+    /// Roster index of a holder.
+    pub(crate) fn index(&self, name: &str) -> u32 {
+        self.state.roster().unwrap().holder(name).unwrap().index
+    }
+
+    /// The agents that are connected, by name and index.
+    pub(crate) fn agents(&self) -> Vec<(String, u32)> {
+        self.agents.keys().map(|name| (name.clone(), self.index(name))).collect()
+    }
+
+    /// The log's size and root now.
+    pub(crate) fn checkpoint(&self) -> (u64, Hash32) {
+        (self.frontier.size(), Hash32::from_bytes(self.frontier.root()))
+    }
+
+    /// Sends one agent a message of a round.
+    pub(crate) fn send_round(&self, name: &str, manifest: &Manifest, message: Vec<u8>) {
+        let round = Round { query_id: manifest.query.as_bytes().to_vec(), attempt: manifest.attempt.into(), message };
+        let message = CoordinatorMessage { message: Some(ToAgent::Round(round)) };
+        self.agents[name].blocking_send(Ok(message)).unwrap();
     }
 
     /// Says the same to every agent.
@@ -174,7 +237,7 @@ impl Recording {
             names: names.map(NameLists::to_bytes).unwrap_or_default(),
             reply_deadline_ms: deadline,
             manifest_deadline_ms: deadline,
-            slot_ms: 0,
+            slot_wait_ms: self.slot_wait_ms,
         }));
         let mut replies = BTreeMap::new();
         while replies.len() < self.agents.len() {
@@ -228,6 +291,7 @@ impl Recording {
             roster: self.state.roster_hash().unwrap(),
             refusals: Vec::new(),
             timeouts: Vec::new(),
+            left_out: Vec::new(),
             records: accepted.iter().map(|(_, accept)| record(accept)).collect(),
         }
     }
@@ -235,8 +299,14 @@ impl Recording {
     /// The manifest of such an attempt, as it should be.
     pub(crate) fn manifest(&self, question: &SignedDocument, accepted: &[(SignedDocument, Accept)]) -> Manifest {
         let admitted = self.admit(question);
-        let (cells, noise) = admitted.manifest_noise();
-        let (n, now_ms) = (u32::try_from(accepted.len()).unwrap(), SystemClock.now_ms());
+        let roster = self.state.roster().unwrap();
+        let holder = |accept: &Accept| roster.holders.iter().find(|holder| holder.index == accept.index).unwrap();
+        let wishes: Vec<_> = accepted.iter().map(|(_, accept)| cohort::wish(accept, holder(accept))).collect();
+        let listed = usize::try_from(admitted.listed).unwrap();
+        let shape = if admitted.releases_names() { Shape::unmasked(listed) } else { cohort::of_acceptors(&wishes, listed, 1).unwrap() };
+        let (cells, noise) = admitted.manifest_noise(&shape).unwrap();
+        let slot_ms = SystemClock.now_ms() + SLOT_MS;
+        let rounds = if shape.aggregated { u64::from(ROUNDS) } else { 1 };
         Manifest {
             query: admitted.id,
             attempt: 1,
@@ -247,12 +317,15 @@ impl Recording {
             price: admitted.price,
             delta: admitted.delta,
             cohort: accepted.iter().map(|(signed, _)| signed.clone()).collect(),
-            threshold: n,
-            colluders: n - 1,
-            honest: 1,
+            refusals: Vec::new(),
+            timeouts: Vec::new(),
+            threshold: shape.threshold,
+            colluders: shape.colluders,
+            honest: shape.honest,
             roster: self.state.roster_hash().unwrap(),
-            slot_ms: now_ms,
-            deadline_ms: now_ms + DEADLINE_MS,
+            slot_ms,
+            round_ms: ROUND_MS,
+            deadline_ms: slot_ms + rounds * ROUND_MS,
             checkpoint_size: self.frontier.size(),
             checkpoint_root: Hash32::from_bytes(self.frontier.root()),
         }
@@ -288,6 +361,24 @@ impl Recording {
 }
 
 struct Link(mpsc::UnboundedSender<Event>);
+
+#[tonic::async_trait]
+impl FlightService for Link {
+    type DoPutStream = Pin<Box<dyn Stream<Item = Result<PutResult, Status>> + Send>>;
+
+    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        let peer = request.extensions().get::<PeerInfo>().cloned().ok_or_else(|| Status::internal("no peer"))?;
+        let Role::Holder(name) = &peer.id().role else { return Err(Status::permission_denied("not a holder")) };
+        let mut messages = request.into_inner();
+        let command = cells::command(&messages.message().await?.unwrap()).unwrap();
+        let mut all = Vec::new();
+        while let Some(data) = messages.message().await? {
+            all.extend(cells::batch(&data).unwrap());
+        }
+        let _ = self.0.send(Event::Cells(name.as_str().to_owned(), command.head.0, all));
+        Ok(Response::new(Box::pin(futures::stream::iter([Ok(PutResult::default())]))))
+    }
+}
 
 /// Room for what a test says before the agent has read it.
 const QUEUE: usize = 256;

@@ -4,9 +4,9 @@
 #[path = "../../../crates/trust/tests/common/mod.rs"]
 pub(super) mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use commun_domain::attempt::{Accept, Manifest, Refuse};
 use commun_domain::clock::Clock;
@@ -34,23 +34,39 @@ use crate::health::Health;
 pub(super) const NOW_MS: u64 = common::NOW_UNIX * 1000;
 pub(super) const REPLY_MS: u64 = NOW_MS + 1_000;
 pub(super) const MANIFEST_MS: u64 = NOW_MS + 2_000;
+/// What a test may take from making a manifest until it comes.
+const SPARE_MS: u64 = 100;
+/// From a manifest to its slot, at least.
+pub(super) const SLOT_WAIT_MS: u64 = 100;
+/// Longest round.
+const ROUND_MS: u64 = 2_000;
 /// Cells of the world's question.
 pub(super) const CELLS: usize = 9;
 /// The exact total of each of them, which must never leave.
 pub(super) const EXACT: i128 = 1000;
 
+/// Stands still until it runs.
 #[derive(Debug)]
-pub(super) struct TestClock(AtomicU64);
+pub(super) struct TestClock {
+    now_ms: AtomicU64,
+    runs_since: OnceLock<Instant>,
+}
 
 impl TestClock {
     pub(super) fn set(&self, now_ms: u64) {
-        self.0.store(now_ms, Ordering::SeqCst);
+        self.now_ms.store(now_ms, Ordering::SeqCst);
+    }
+
+    /// From now on it goes as time does.
+    pub(super) fn run(&self) {
+        self.runs_since.get_or_init(Instant::now);
     }
 }
 
 impl Clock for TestClock {
     fn now_ms(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+        let since = self.runs_since.get().map_or(0, |since| u64::try_from(since.elapsed().as_millis()).unwrap());
+        self.now_ms.load(Ordering::SeqCst) + since
     }
 }
 
@@ -116,6 +132,10 @@ pub(super) struct Setup {
     pub(super) panics: bool,
     pub(super) fails: bool,
     pub(super) max_pages: Option<u32>,
+    /// Roster indices of the holders that it counts as independent.
+    pub(super) independent: Vec<u8>,
+    /// Its own floor of the time to a slot; `None`: the public rule.
+    pub(super) slot_ms: Option<u64>,
     /// The holder's key.
     pub(super) key: SigningKey,
 }
@@ -129,6 +149,8 @@ impl Default for Setup {
             panics: false,
             fails: false,
             max_pages: None,
+            independent: vec![2, 3],
+            slot_ms: Some(SLOT_WAIT_MS),
             key: common::holder_key(1),
         }
     }
@@ -152,7 +174,7 @@ impl World {
     }
 
     fn start(folder: tempfile::TempDir, setup: Setup) -> Self {
-        let clock = Arc::new(TestClock(AtomicU64::new(NOW_MS)));
+        let clock = Arc::new(TestClock { now_ms: AtomicU64::new(NOW_MS), runs_since: OnceLock::new() });
         let engine = Arc::new(FixedEngine {
             reads: AtomicUsize::new(0),
             takes: setup.takes,
@@ -166,7 +188,10 @@ impl World {
         let parts = Parts {
             holder: common::holder(1).name,
             accept_permits: setup.accept,
+            independent: setup.independent.iter().map(|index| common::holder(*index).name).collect(),
             min_colluders: 0,
+            min_survivors: 0,
+            slot_ms: setup.slot_ms,
             bundle_sha256: common::bundle().hash(),
             key: setup.key,
             store: store.clone(),
@@ -220,7 +245,9 @@ impl World {
         let accepted = accepted(self.offer(&signed));
         let own: Accept = Accept::from_bytes(&accepted.bytes.0).unwrap();
         let admitted = self.core(|core| commun_trust::admit(core.log.state(), &signed, common::NOW_UNIX)).unwrap();
-        let other = |index| Accept { min_colluders: 2, ..common::accept(&admitted, index) };
+        let other = |index| common::accept(&admitted, index);
+        // Some milliseconds for what is done before the manifest comes.
+        let slot_ms = self.clock.now_ms() + SLOT_WAIT_MS + SPARE_MS;
         let mut entry = common::attempt_entry(&admitted);
         entry.records[0] = HolderRecord { index: 1, seq: own.seq, record: own.record };
         self.log(&[LogEntry::Attempt(entry)]);
@@ -230,7 +257,7 @@ impl World {
             kind: admitted.kind,
             plan: admitted.plan_hash,
             cells: u64::try_from(CELLS).unwrap(),
-            noise: admitted.noise.clone(),
+            noise: admitted.noise(3, 2).unwrap(),
             price: admitted.price,
             delta: admitted.delta,
             cohort: vec![
@@ -238,12 +265,15 @@ impl World {
                 common::signed_by(&other(2), &[common::holder_key(2)]),
                 common::signed_by(&other(3), &[common::holder_key(3)]),
             ],
+            refusals: Vec::new(),
+            timeouts: Vec::new(),
             threshold: 3,
-            colluders: 2,
-            honest: 1,
+            colluders: 1,
+            honest: 2,
             roster: common::roster().hash(),
-            slot_ms: NOW_MS,
-            deadline_ms: NOW_MS + 60_000,
+            slot_ms,
+            round_ms: ROUND_MS,
+            deadline_ms: slot_ms + 5 * ROUND_MS,
             checkpoint_size: self.core(|core| core.log.size()),
             checkpoint_root: self.root(),
         }
@@ -297,7 +327,7 @@ impl World {
 }
 
 pub(super) fn offer(question: &SignedDocument) -> Offer {
-    Offer { query: question.clone(), attempt: 1, names: None, reply_deadline_ms: REPLY_MS, manifest_deadline_ms: MANIFEST_MS }
+    Offer { query: question.clone(), attempt: 1, names: None, reply_deadline_ms: REPLY_MS, manifest_deadline_ms: MANIFEST_MS, slot_wait_ms: 10_000 }
 }
 
 /// The world's question with this nonce.

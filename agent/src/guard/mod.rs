@@ -204,9 +204,19 @@ impl Guard {
     }
 
     /// A message of secure aggregation came.
-    pub async fn round(&self, query: QueryId, attempt: u8, message: Vec<u8>) {
-        let told = self.with(move |core| core.round(AttemptKey { query, attempt }, &message)).await;
+    pub async fn round(self: &Arc<Self>, query: QueryId, attempt: u8, message: Vec<u8>) {
+        let key = AttemptKey { query, attempt };
+        let (told, over) = self.with(move |core| (core.round(key, &message), !core.is_bound(key))).await;
+        let opened = over && matches!(told[..], [Outgoing::Round { .. }]);
         self.end_told(told).await;
+        if opened {
+            // Beside the link, which must go on reading.
+            let guard = Arc::clone(self);
+            tokio::spawn(async move {
+                guard.sent().await;
+                guard.faults.at("agent.after_send");
+            });
+        }
     }
 
     /// Tells, and remembers a refund among it.

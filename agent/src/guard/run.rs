@@ -53,6 +53,10 @@ pub(super) async fn run(guard: Arc<Guard>, bound: Arc<Bound>) {
         // Ended meanwhile, journaled and told by whoever ended it.
         Ok(None) => {}
         Err(failure) => {
+            // A fault in reading is told at the slot too: when it happened may depend on the data.
+            if failure.code == WireCode::Internal {
+                tokio::time::sleep(until(&guard, bound.manifest.slot_ms)).await;
+            }
             let told = guard.with(move |core| core.fail(key, &failure)).await;
             guard.end_told(told).await;
         }
@@ -211,7 +215,7 @@ fn engine_failure(error: &EngineError) -> Failure {
 
 impl Guard {
     /// Waits until the link has taken everything that was handed to it.
-    async fn sent(&self) {
+    pub(super) async fn sent(&self) {
         let sender = lock(&self.link).clone();
         if let Some(sender) = sender {
             let _ = sender.reserve_many(sender.max_capacity()).await;

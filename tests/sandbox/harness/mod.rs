@@ -27,6 +27,10 @@ use self::rows::Counts;
 /// The trust domain of every federation here.
 pub(crate) const TRUST_DOMAIN: &str = "sandbox.commun";
 
+/// From a manifest to its slot, and the holders' own floor of it, in milliseconds.
+pub(crate) const SLOT_MS: u64 = 1_500;
+pub(crate) const FLOOR_MS: u64 = 300;
+
 /// How long daemons may take until they are up and have read the log.
 const READY: Duration = Duration::from_mins(1);
 
@@ -215,7 +219,8 @@ bundle_sha256 = "{pin}"
 [deadlines]
 reply_ms = {reply_ms}
 manifest_ms = {manifest_ms}
-answer_ms = 30000
+slot_ms = {SLOT_MS}
+round_ms = 10000
 {limit}"#,
             self.address
         );
@@ -226,7 +231,8 @@ answer_ms = 30000
     pub(crate) fn write_agent(&self, holder: usize) -> PathBuf {
         let name = Self::holder_name(holder);
         let accepted: Vec<String> = self.accepted.iter().map(ToString::to_string).collect();
-        let limit = self.max_pages.1.map_or_else(String::new, |pages| format!("[limits]\nmax_store_pages = {pages}\n"));
+        let limit = self.max_pages.1.map_or_else(String::new, |pages| format!("max_store_pages = {pages}\n"));
+        let independent: Vec<String> = self.holder_names().into_iter().filter(|other| *other != name).collect();
         let (address, pin) = (&self.address, self.bundle_pin());
         let config = format!(
             r#"holder = "{name}"
@@ -243,6 +249,9 @@ holder_key = "../pki/holders/{name}/holder.key"
 bundle_sha256 = "{pin}"
 [policy]
 accept_permits = {accepted:?}
+independent = {independent:?}
+[limits]
+slot_ms = {FLOOR_MS}
 {limit}"#
         );
         let path = self.path(&format!("{name}/agent.toml"));

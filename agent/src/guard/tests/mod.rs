@@ -5,12 +5,13 @@ mod answers;
 mod log;
 mod offers;
 mod refunds;
+mod rounds;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use commun_domain::attempt::{Accept, Manifest, decode_values};
+use commun_domain::attempt::{Accept, Manifest};
 use commun_domain::log::LogEntry;
 use commun_domain::{Document, Hash32, Rho, WireCode};
 use commun_privacy::ledger::RecordKind;

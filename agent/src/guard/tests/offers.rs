@@ -38,10 +38,33 @@ fn an_accepted_offer_is_signed_reserved_and_journaled() {
     let world = World::ready();
     let accept = Accept::from_bytes(&accepted(world.offer(&signed_query(&question(1)))).bytes.0).unwrap();
     let record = world.records().pop().unwrap();
-    assert_eq!((accept.index, accept.seq, accept.record, accept.min_colluders), (1, record.seq, record.hash(), 2));
+    assert_eq!((accept.index, accept.seq, accept.record, accept.min_colluders, accept.min_survivors), (1, record.seq, record.hash(), 1, 3));
     assert_eq!((record.kind, record.charges[0].rho), (RecordKind::Reserve, accept.price));
     let line = world.last_line();
     assert_eq!((line.decision, line.agency.as_deref(), line.bytes_sent), (Decision::Accepted, Some("statistics"), 0));
+}
+
+/// Who is not on the list counts as colluding; without a list that is everyone else.
+#[test]
+fn p3_an_acceptance_says_against_how_many_others_it_wants_protection() {
+    for (independent, feared) in [(vec![], 2), (vec![2], 1), (vec![3], 1), (vec![2, 3], 1)] {
+        let world = World::with(Setup { independent, ..Setup::default() });
+        let accept = Accept::from_bytes(&accepted(world.offer(&signed_query(&question(1)))).bytes.0).unwrap();
+        assert_eq!(accept.min_colluders, feared);
+    }
+}
+
+#[test]
+fn p9_an_offer_of_a_slot_nearer_than_the_own_floor_is_refused_and_charges_nothing() {
+    // 200 ms and a million rows, by the public rule.
+    for (floor, wait_ms) in [(Some(500), 499), (None, 1_199)] {
+        let world = World::with(Setup { slot_ms: floor, ..Setup::default() });
+        let offered = |nonce, slot_wait_ms| Offer { slot_wait_ms, ..offer(&signed_query(&question(nonce))) };
+        let (code, message) = refused(&world.core(|core| core.offer(&offered(1, wait_ms))).unwrap());
+        assert!(code == WireCode::NotPermitted && message.contains("at least"), "{message}");
+        assert!(world.records().is_empty());
+        accepted(world.core(|core| core.offer(&offered(2, wait_ms + 1))).unwrap());
+    }
 }
 
 #[test]

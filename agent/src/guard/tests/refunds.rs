@@ -80,8 +80,8 @@ fn an_attempt_that_is_cancelled_or_loses_its_link_without_a_manifest_is_refunded
     let query = signed_query(&question(1));
     accepted(world.offer(&query));
     let key = crate::guard::attempt::AttemptKey { query: query.document_hash().into(), attempt: 1 };
-    assert_eq!(world.core(|core| core.cancelled(key, WireCode::RefusedByHolder)), None);
-    world.core(Core::link_lost);
+    assert_eq!(world.core(|core| core.cancelled(key, WireCode::RefusedByHolder)), []);
+    assert_eq!(world.core(Core::link_lost), []);
     world.clock.set(MANIFEST_MS - 1);
     assert!(world.core(Core::refund_due).is_empty());
     world.clock.set(MANIFEST_MS);

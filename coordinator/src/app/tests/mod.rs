@@ -7,13 +7,14 @@ mod common;
 mod questions;
 mod restarts;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use commun_domain::attempt::{Accept, AnswerHead, Manifest, Refuse, encode_values};
+use commun_domain::attempt::{Accept, Manifest, Refuse};
 use commun_domain::calendar::Period;
 use commun_domain::clock::FixedClock;
-use commun_domain::encoding::sha256;
+use commun_domain::encoding::{sha256, tag_of};
 use commun_domain::log::LogEntry;
 use commun_domain::query::Query;
 use commun_domain::signed::SignedDocument;
@@ -21,7 +22,8 @@ use commun_domain::{Document, Hash32, QueryId, Rho, WireCode};
 use commun_service::Faults;
 use commun_store::{CoordinatorStore, StoreOptions};
 use commun_tlog::{Frontier, leaf_hash};
-use commun_trust::{OwnReserve, Pins, admit, check_manifest};
+use commun_secagg::agent::{Agent as Machine, Reply, Standing};
+use commun_trust::{OwnReserve, Pins, When, admit, check_manifest, cohort};
 use futures::StreamExt;
 
 use super::{App, Deadlines, Event, Feed};
@@ -34,7 +36,7 @@ const CELLS: usize = 9;
 const NOW_MS: u64 = common::NOW_UNIX * 1000;
 
 /// Long enough for what must come, short enough to wait for what must not.
-const DEADLINES: Deadlines = Deadlines { reply_ms: 400, manifest_ms: 5_000, answer_ms: 5_000 };
+const DEADLINES: Deadlines = Deadlines { reply_ms: 400, manifest_ms: 5_000, slot_ms: Some(20), round_ms: 1_500 };
 
 /// What a scripted agent does.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,11 +46,17 @@ enum Script {
     SaysNothing,
     FailsAfterManifest,
     DropsAfterManifest,
+    ForgesItsKeys,
+    SaysKeysTwice,
+    /// At the message of this tag.
+    FallsSilentAt(&'static str),
     AnswersAnotherShape,
-    ChangesItsAnswer,
-    AnswersForAnother,
-    AnswersTwice,
+    ChangesItsCells,
 }
+
+/// What R3 and R5 begin with.
+const SHARE_LIST: &str = "commun/secagg-share-list/v1";
+const PROOF: &str = "commun/secagg-proof/v1";
 
 fn open(folder: &Path, faults: Faults, max_pages: Option<u32>) -> Arc<App> {
     let store = Arc::new(CoordinatorStore::open(&folder.join("coordinator.db"), StoreOptions { max_pages }).unwrap());
@@ -96,14 +104,14 @@ fn id(question: &SignedDocument) -> QueryId {
 
 /// The noisy cells of a holder: any integers do.
 fn partial(index: u8) -> Vec<i64> {
-    let cell = |cell: usize| i64::try_from(cell).unwrap() * 1_000_003 * i64::from(index) - (i64::from(index) << 40);
+    let cell = |cell: usize| i64::try_from(cell).unwrap() * 1_000_003 * i64::from(index) - (i64::from(index) << 30);
     (0..CELLS).map(cell).collect()
 }
 
 /// What an agent was told, in words.
 type Seen = Arc<Mutex<Vec<&'static str>>>;
 
-/// Connects a scripted agent. It checks the manifest as a real one does.
+/// Connects a scripted agent. It checks the manifest as a real one does, and takes part in the rounds with [`partial`] as its cells.
 fn agent(app: &Arc<App>, index: u8, script: Script) -> Seen {
     let name = common::holder(index).name;
     let mut connection = app.agents.connect(&name, AgentInfo::default());
@@ -111,67 +119,103 @@ fn agent(app: &Arc<App>, index: u8, script: Script) -> Seen {
     let told = seen.clone();
     tokio::spawn(async move {
         let key = [common::holder_key(index)];
-        let mut accepted = std::collections::HashMap::new();
+        let mut accepted = HashMap::new();
+        let mut machines: HashMap<(QueryId, u8), Machine> = HashMap::new();
         while let Some(message) = connection.outgoing.recv().await {
-            let say = |query, message| app.agents.deliver(&name, query, 1, message);
+            let say = |query, attempt, message| app.agents.deliver(&name, query, attempt, message);
             match message {
                 ToAgent::Offer(offer) => {
                     told.lock().unwrap().push("offer");
                     let signed = SignedDocument::from_bytes(&offer.query).unwrap();
                     let admitted = app.log.read(|state| admit(&state.trust, &signed, common::NOW_UNIX)).unwrap();
-                    let query = admitted.id;
-                    let record = sha256(&[index]);
-                    let accept =
-                        Accept { query, attempt: 1, index: u32::from(index), seq: 7, record, price: admitted.price, min_colluders: 2 };
+                    let (query, attempt, record) = (admitted.id, offer.attempt, sha256(&[index, offer.attempt]));
+                    let (seq, price) = (6 + u64::from(attempt), admitted.price);
+                    let (min_colluders, min_survivors) = (1, 1);
+                    let accept = Accept { query, attempt, index: index.into(), seq, record, price, min_colluders, min_survivors };
                     match script {
                         Script::SaysNothing => {}
                         Script::Refuses => {
                             let message = "not accepted here".to_owned();
-                            let refuse = Refuse { query, attempt: 1, index: u32::from(index), code: WireCode::NotPermitted, message };
-                            say(query, FromAgent::Reply(common::signed_by(&refuse, &key)));
+                            let refuse = Refuse { query, attempt, index: u32::from(index), code: WireCode::NotPermitted, message };
+                            say(query, attempt, FromAgent::Reply(common::signed_by(&refuse, &key)));
                         }
                         _ => {
-                            say(query, FromAgent::Reply(common::signed_by(&accept, &key)));
+                            say(query, attempt, FromAgent::Reply(common::signed_by(&accept, &key)));
                         }
                     }
-                    let own = OwnReserve { index: u32::from(index), seq: 7, record, price: accept.price, min_colluders: 2 };
-                    accepted.insert(query, (admitted, own));
+                    let own = OwnReserve { index: u32::from(index), seq, record, price, min_colluders, min_survivors };
+                    accepted.insert((query, attempt), (admitted, own));
                 }
                 ToAgent::Manifest(bytes) => {
                     told.lock().unwrap().push("manifest");
                     let manifest = Manifest::from_bytes(&bytes).unwrap();
-                    let (admitted, own) = accepted.remove(&manifest.query).unwrap();
+                    let (query, attempt) = (manifest.query, manifest.attempt);
+                    let (admitted, own) = accepted.remove(&(query, attempt)).unwrap();
                     let root = root_at(&app, manifest.checkpoint_size);
-                    app.log.read(|state| check_manifest(&state.trust, &admitted, &own, &manifest, &root, NOW_MS)).unwrap();
-                    let query = admitted.id;
-                    let mut values = encode_values(&[partial(index)]);
-                    if script == Script::AnswersAnotherShape {
-                        values.truncate(values.len() - 8);
-                    }
-                    let said = if script == Script::AnswersForAnother { u32::from(index) % 3 + 1 } else { u32::from(index) };
-                    let head = AnswerHead { manifest: manifest.hash(), index: said, values: sha256(&values) };
-                    let head = common::signed_by(&head, &key);
-                    if script == Script::ChangesItsAnswer {
-                        values[0] ^= 1;
-                    }
+                    let when = When { now_ms: NOW_MS, least_slot_ms: 0 };
+                    let part = app.log.read(|state| {
+                        let shape = check_manifest(&state.trust, &admitted, &own, &manifest, &root, when).unwrap();
+                        assert!(shape.aggregated);
+                        let listed = state.listed("mobility");
+                        cohort::aggregation(&manifest, &admitted.plan, &listed).unwrap()
+                    });
                     match script {
                         Script::FailsAfterManifest => {
-                            say(query, FromAgent::Failed { code: WireCode::Internal, message: "the engine stopped".to_owned() });
+                            let message = "the engine stopped".to_owned();
+                            say(query, attempt, FromAgent::Failed { code: WireCode::Internal, message, complaint: None });
+                            continue;
                         }
                         Script::DropsAfterManifest => return,
-                        _ => {
-                            if script == Script::AnswersTwice {
-                                say(query, FromAgent::Answer { head: head.clone(), values: values.clone() });
-                            }
-                            say(query, FromAgent::Answer { head, values });
-                        }
+                        _ => {}
                     }
+                    let mut machine = Machine::accepted(part.identity(), index.into(), key[0].clone());
+                    machine.manifest(part).unwrap();
+                    let keys = machine.keys(&partial(index), manifest.slot_ms, Standing::Clear).unwrap();
+                    machines.insert((query, attempt), machine);
+                    say(query, attempt, from(keys, script));
+                    if script == Script::SaysKeysTwice {
+                        let machine = machines.get_mut(&(query, attempt)).unwrap();
+                        let again = machine.newest(Standing::Clear).unwrap().cloned().unwrap();
+                        say(query, attempt, from(again, script));
+                    }
+                }
+                ToAgent::Round { query, attempt, message } => {
+                    let Some(machine) = machines.get_mut(&(query, attempt)) else { continue };
+                    let round = tag_of(&message).unwrap().to_owned();
+                    if matches!(script, Script::FallsSilentAt(tag) if tag == round) {
+                        continue;
+                    }
+                    let reply = machine.receive(&message, Standing::Clear).unwrap();
+                    say(query, attempt, from(reply, script));
                 }
                 ToAgent::Cancel { .. } => told.lock().unwrap().push("cancel"),
             }
         }
     });
     seen
+}
+
+/// As a script says it.
+fn from(reply: Reply, script: Script) -> FromAgent {
+    match reply {
+        Reply::Message(bytes) => {
+            let mut bytes = bytes.to_vec();
+            if script == Script::ForgesItsKeys {
+                let last = bytes.len() - 1;
+                bytes[last] ^= 1;
+            }
+            FromAgent::Round(bytes)
+        }
+        Reply::Cells { head, cells } => {
+            let mut cells = cells.to_vec();
+            match script {
+                Script::AnswersAnotherShape => drop(cells.pop()),
+                Script::ChangesItsCells => cells[0] ^= 1,
+                _ => {}
+            }
+            FromAgent::Cells { head, cells }
+        }
+    }
 }
 
 /// The log's root at a size, as an agent computes it.

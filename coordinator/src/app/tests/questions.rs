@@ -163,9 +163,9 @@ async fn explain_states_price_budget_margin_and_holders_and_writes_nothing() {
     assert_eq!((explained.price, explained.cells, explained.listed, explained.connected, explained.stored), (price(), 9, 3, 3, false));
     assert_eq!(explained.budgets[0].partition, "2011-01");
     assert_eq!((explained.budgets[0].permit.rho, explained.budgets[0].permit.delta), (common::permit().rho_cap, Delta::ZERO));
-    // Three full noises of sigma 5.78 at epsilon 1 and delta 1e-9.
+    // Three halves of a noise of sigma 5.78 at epsilon 1 and delta 1e-9.
     let (name, margin) = &explained.margins[0];
-    assert!(name == "commuters" && margin.is_some_and(|margin| (margin - 19.6).abs() < 0.1), "{name} {margin:?}");
+    assert!(name == "commuters" && margin.is_some_and(|margin| (margin - 13.9).abs() < 0.1), "{name} {margin:?}");
     assert_eq!(app.log.head().size, 4);
     ask(&app, &question(1)).await.unwrap();
     let explained = app.explain("statistics", &question(2).to_bytes()).unwrap();

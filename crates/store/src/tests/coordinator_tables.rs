@@ -1,11 +1,15 @@
 //! The coordinator's transactions: what must be true together is written together or not at all.
 
+use std::collections::BTreeMap;
+
 use commun_domain::encoding::sha256;
 use commun_domain::log::MAX_ENTRY_BYTES;
 use commun_privacy::ledger::RecordKind;
 
 use super::{Place, query, record};
-use crate::coordinator::{Coordinator, CoordinatorStore, Inserted, NewQuery, NewRelease, QueryRow, QueryState};
+use crate::coordinator::{
+    Coordinator, CoordinatorStore, Inserted, NewAggregation, NewQuery, NewRelease, QueryRow, QueryState, StoredAggregation,
+};
 use crate::error::StoreError;
 
 /// An entry that the log refuses, so that a transaction fails in its last step.
@@ -23,7 +27,7 @@ fn state(store: &CoordinatorStore, number: u8) -> QueryState {
 }
 
 fn release(number: u8, bytes: &[u8]) -> NewRelease<'_> {
-    NewRelease { query: query(number), bytes, replay_key: [5; 32], released_at_ms: 1000 + u64::from(number) }
+    NewRelease { query: query(number), bytes, replay_key: [5; 32], released_at_ms: 1000 + u64::from(number), aggregation: None }
 }
 
 fn answer(store: &CoordinatorStore, number: u8, bytes: &[u8]) {
@@ -199,4 +203,47 @@ fn queries_cut_short_are_found_after_a_restart_oldest_first() {
     let found: Vec<_> = rows.into_iter().map(|row| (row.query, row.state)).collect();
     let expected = [(query(2), QueryState::Received), (query(3), QueryState::Offered), (query(4), QueryState::Logged)];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn what_an_aggregation_left_is_written_with_its_release_read_beside_the_daemon_and_forgotten_in_time() {
+    let place = Place::new();
+    let store = place.open::<Coordinator>();
+    insert(&store, 1);
+    store.query_offered(&query(1), 100).unwrap();
+    store.log_attempt(&query(1), b"attempt", &[], 101).unwrap();
+    let cells = BTreeMap::from([(1, vec![1, u64::MAX]), (3, vec![7, 8])]);
+    let kept = NewAggregation { attempt: 1, manifest: b"manifest", lists: None, record: b"record", cells: &cells };
+    let new = NewRelease { aggregation: Some(kept), ..release(1, b"answer") };
+    // All or nothing.
+    assert!(store.finish_with_release(&new, &too_large(), 102).is_err());
+    assert_eq!(store.aggregation(&query(1)).unwrap(), None);
+    store.finish_with_release(&new, b"release entry", 102).unwrap();
+    let reader = CoordinatorStore::open_to_read(&place.path()).unwrap();
+    let (manifest, record) = (b"manifest".to_vec(), b"record".to_vec());
+    let stored = StoredAggregation { attempt: 1, manifest, lists: None, record };
+    assert_eq!(reader.aggregation(&query(1)).unwrap(), Some(stored));
+    assert_eq!(reader.masked_cells(&query(1), 1).unwrap(), Some(vec![1, u64::MAX]));
+    assert_eq!(reader.masked_cells(&query(1), 2).unwrap(), None);
+    assert!(reader.forget_aggregations(u64::MAX / 4).is_err(), "who only reads changes nothing");
+    assert_eq!(store.forget_aggregations(1001).unwrap(), 0);
+    assert_eq!(store.forget_aggregations(1002).unwrap(), 1);
+    assert_eq!((store.aggregation(&query(1)).unwrap(), store.masked_cells(&query(1), 1).unwrap()), (None, None));
+    assert!(store.release_by_query(&query(1)).unwrap().is_some());
+}
+
+/// Another attempt is logged when members fell out of the one before.
+#[test]
+fn a_logged_query_may_have_another_attempt_and_an_ended_one_not() {
+    let place = Place::new();
+    let store = place.open::<Coordinator>();
+    answer_after_two(&store);
+    assert!(store.log_attempt(&query(1), b"attempt 3", &[], 105).is_err());
+}
+
+fn answer_after_two(store: &CoordinatorStore) {
+    insert(store, 1);
+    store.log_attempt(&query(1), b"attempt 1", &[], 101).unwrap();
+    store.log_attempt(&query(1), b"attempt 2", &[], 102).unwrap();
+    store.finish_with_release(&release(1, b"answer"), b"release entry", 103).unwrap();
 }

@@ -58,7 +58,7 @@ fn append_only_tables_refuse_update_delete_and_replace_by_any_program() {
     let new = NewQuery { query: query(1), signed: b"signed", agency: "statbel", now_ms: 1 };
     store.query_insert(&new).unwrap();
     store.log_attempt(&query(1), b"entry", &[record("a", None, 1, RecordKind::Reserve)], 2).unwrap();
-    let release = NewRelease { query: query(1), bytes: b"release", replay_key: [3; 32], released_at_ms: 3 };
+    let release = NewRelease { query: query(1), bytes: b"release", replay_key: [3; 32], released_at_ms: 3, aggregation: None };
     store.finish_with_release(&release, b"entry 2", 3).unwrap();
     drop(store);
     let connection = plain(&place);
