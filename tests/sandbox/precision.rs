@@ -46,7 +46,7 @@ fn explain_shows_coarser_groups_without_any_federation() {
     let sql = "EXPLAIN SELECT home_arr, EXTRACT(hour FROM departure) AS hour, COUNT(*) AS n FROM trips.trip \
         WHERE ref_month = '2011-01' GROUP BY 1, 2";
     let explained = run("commun", ["try", "--contract", &contract, "--holders", "3", "--margin", "50", sql]);
-    explained.says(0, &["a margin of ±49.98 for n costs rho 0.0023", "with 3 holder(s)"]);
+    explained.says(0, &["a margin of ±49.98 for n costs rho 0.00115", "with 3 holder(s)"]);
     let lines: Vec<Vec<&str>> = explained.out.lines().map(|line| line.split_whitespace().collect()).collect();
     let line = |start: &[&str]| lines.iter().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{}", explained.out));
     // Noise is drawn in steps, so the margin is a little below the target. The noise of a cell is the same; that of eight arrondissements added up is the root of eight times as large.

@@ -66,7 +66,7 @@ fn answers(holders: usize) {
     let readded = run("commun-coordinator", ["readd", "--config", &config, query]);
     match holders {
         1 => readded.says(1, &["nothing is kept of query"]),
-        _ => readded.says(0, &["add up to the released numbers", "every signature, commitment and hash holds"]),
+        _ => assert!(readded.done().contains("9 cells of"), "added up"),
     }
 }
 
@@ -75,11 +75,15 @@ fn answers(holders: usize) {
 fn a_result_whose_masked_cells_or_numbers_were_changed_afterwards_does_not_add_up() {
     let mut federation = Federation::running(Setup { holders: 2, ..Setup::default() });
     let (_, report) = federation.answered(RHO, &commutes(MONTH));
-    federation.stop();
     let (query, config) = (report["query_id"].as_str().unwrap().to_owned(), text(&federation.path("coordinator/coordinator.toml")));
     let change = |sql: &'static str| federation.coordinator_store().run("test", |tx| Ok(tx.execute_batch(sql)?)).unwrap();
     let readd = || run("commun-coordinator", ["readd", "--config", &config, &query]);
-    readd().says(0, &["add up to the released numbers"]);
+    // Also beside a coordinator that runs.
+    let done = readd().done();
+    for part in ["every signature, commitment and hash holds", "9 cells of 2 holder(s) add up to the released numbers"] {
+        assert!(done.contains(part), "{part:?} is not in: {done}");
+    }
+    federation.stop();
     change("UPDATE masked_cells SET cells = x'01' || substr(cells, 2) WHERE holder_index = 1 AND substr(cells, 1, 1) <> x'01';
             UPDATE masked_cells SET cells = x'02' || substr(cells, 2) WHERE holder_index = 2 AND substr(cells, 1, 1) <> x'02'");
     readd().says(1, &["the record does not hold", "CELLS_HASH"]);

@@ -236,7 +236,11 @@ impl World {
     }
 
     pub(super) fn offer(&self, question: &SignedDocument) -> Outgoing {
-        self.core(|core| core.offer(&offer(question))).unwrap()
+        // As far away as in `offer`, also when the clock runs.
+        let since = self.clock.now_ms() - NOW_MS;
+        let mut offer = offer(question);
+        (offer.reply_deadline_ms, offer.manifest_deadline_ms) = (offer.reply_deadline_ms + since, offer.manifest_deadline_ms + since);
+        self.core(|core| core.offer(&offer)).unwrap()
     }
 
     /// Accepts a question, and the coordinator logs the attempt and writes the manifest.

@@ -64,8 +64,8 @@ CREATE TABLE aggregations (
 ) STRICT;
 
 CREATE TABLE masked_cells (
-    query_id     BLOB    NOT NULL REFERENCES aggregations (query_id), -- query
-    holder_index INTEGER NOT NULL, -- survivor's index in the roster
+    query_id     BLOB    NOT NULL REFERENCES aggregations (query_id), -- query that it helped to answer
+    holder_index INTEGER NOT NULL, -- the survivor's index in the roster
     cells        BLOB    NOT NULL, -- masked cells, outputs in plan order, cells in grid order, each 64 bits, little endian
     PRIMARY KEY (query_id, holder_index)
 ) STRICT;
