@@ -141,7 +141,11 @@ impl Explained<'_> {
         writeln!(out, "{}", self.precision(units)?).map_err(CliError::Output)?;
         let assumed = "; --values-per-row N gives those of averages";
         let averages = if self.values_per_row.is_none() { assumed } else { "" };
-        writeln!(out, "95 % margins of the noise alone, if every listed holder answers and fears as many others as the roster says{averages}").map_err(CliError::Output)?;
+        writeln!(
+            out,
+            "95 % margins of the noise alone, if every listed holder answers and fears as many others as the roster says{averages}"
+        )
+        .map_err(CliError::Output)?;
         let Some(coarse) = self.coarse(units)? else { return Ok(()) };
         writeln!(out, "\n{coarse}\nthe same question for coarser groups, at the same price; cells that are added up afterwards bring their noise along")
             .map_err(CliError::Output)

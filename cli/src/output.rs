@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
-use commun_domain::{Delta, Rho};
 use commun_domain::plan::{AnswerValue, Estimate};
 use commun_domain::release::ResultRelease;
+use commun_domain::{Delta, Rho};
 use commun_privacy::accountant::epsilon_for_rho;
 use commun_privacy::answer::{AnswerTable, Intervals, consistent_table, margin, table};
 use commun_privacy::ledger::Loss;

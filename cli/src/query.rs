@@ -13,11 +13,11 @@ use commun_trust::sign;
 use commun_trust::state::TrustState;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::explain::expected;
 use crate::args::{ExplainArgs, QueryArgs, QuestionArgs};
 use crate::asked::{Limit, asked, rho_of};
 use crate::client::Client;
 use crate::error::{CliError, read, write};
+use crate::explain::expected;
 use crate::explain::explain_text;
 use crate::output::{Shown, notes, plain_table, report, write_answer};
 use crate::profile::Profile;

@@ -43,10 +43,12 @@ pub(crate) fn run(path: &Path, query: &str) -> anyhow::Result<String> {
     let attempt = cohort::aggregation(&manifest, &admitted.plan, listed)?;
     let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut fault = None;
-    let cells_of = |index| store.masked_cells(&query, index).unwrap_or_else(|error| {
-        fault = Some(error);
-        None
-    });
+    let cells_of = |index| {
+        store.masked_cells(&query, index).unwrap_or_else(|error| {
+            fault = Some(error);
+            None
+        })
+    };
     let readded = commun_secagg::record::readd(&attempt, &kept.record, cells_of, workers);
     if let Some(error) = fault {
         return Err(error.into());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
-use arrow::ipc::writer::{DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteOptions};
+use arrow::ipc::writer::{DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow::ipc::{MessageHeader, root_as_message};
 use commun_domain::attempt::MaskedCells;
 use commun_domain::{Document, QueryId};
@@ -34,15 +34,14 @@ fn message(EncodedData { ipc_message, arrow_data }: EncodedData) -> FlightData {
 /// The messages of a vector: made one after another, as they are sent.
 pub fn messages(command: &MaskedCells, cells: Arc<Vec<u64>>) -> impl Iterator<Item = Result<FlightData, ArrowError>> + Send + 'static {
     let (schema, options) = (schema(), IpcWriteOptions::default());
-    let encoder = IpcDataGenerator::default();
-    let mut first = message(encoder.schema_to_bytes_with_dictionary_tracker(&schema, &mut DictionaryTracker::new(true), &options));
-    first.flight_descriptor =
-        Some(FlightDescriptor { r#type: DescriptorType::Cmd.into(), cmd: command.to_bytes(), path: Vec::new() });
+    let writer = IpcDataGenerator::default();
+    let mut first = message(writer.schema_to_bytes_with_dictionary_tracker(&schema, &mut DictionaryTracker::new(true), &options));
+    first.flight_descriptor = Some(FlightDescriptor { r#type: DescriptorType::Cmd.into(), cmd: command.to_bytes(), path: Vec::new() });
     let batches = (0..cells.len()).step_by(CELLS_PER_BATCH).map(move |start| {
         let end = cells.len().min(start + CELLS_PER_BATCH);
         let column = UInt64Array::from_iter_values(cells[start..end].iter().copied());
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(column)])?;
-        let encoded = encoder.encode(&batch, &mut DictionaryTracker::new(true), &options, &mut Default::default());
+        let encoded = writer.encode(&batch, &mut DictionaryTracker::new(true), &options, &mut IpcWriteContext::default());
         encoded.map(|(_, data)| message(data))
     });
     std::iter::once(Ok(first)).chain(batches)

@@ -140,9 +140,9 @@ fn p3_two_manifests_two_sets_of_survivors_and_a_set_without_the_holder_end_the_a
     for left_out in [1, 2] {
         let mut rounds = consented(&federation, &mut coordinator);
         let sent = coordinator.close(&mut rounds);
-        let mut set = set_of(&sent[0].1);
-        set.survivors.retain(|survivor| survivor.index != left_out);
-        coordinator.send_round(&sent[0].0, &rounds.manifest, set.to_bytes());
+        let mut lie = set_of(&sent[0].1);
+        lie.survivors.retain(|survivor| survivor.index != left_out);
+        coordinator.send_round(&sent[0].0, &rounds.manifest, lie.to_bytes());
         let (name, said) = coordinator.said();
         assert!(matches!(said, Said::Failed(WireCode::NotPermitted | WireCode::TooFewHolders, _)), "{name}: {said:?}");
         assert!(matches!(coordinator.said().1, Said::Refunded));

@@ -120,7 +120,9 @@ fn p3_what_the_coordinator_receives_shows_no_holders_partial_and_the_sum_has_the
         let near_zero = of(members).into_iter().filter(|rest| rest.cast_signed().unsigned_abs() < 1 << 34).count();
         assert_eq!(near_zero, 0, "cells of {members:?} can be read");
         let mut first_bytes = [0.0f64; 256];
-        of(members).into_iter().for_each(|rest| first_bytes[usize::from(rest.to_be_bytes()[0])] += 1.0);
+        for rest in of(members) {
+            first_bytes[usize::from(rest.to_be_bytes()[0])] += 1.0;
+        }
         let expected = float(i64::try_from(CELLS).unwrap()) / 256.0;
         let chi_square: f64 = first_bytes.iter().map(|count| (count - expected).powi(2) / expected).sum();
         assert!(chi_square < 255.0 + 7.0 * 22.6, "{members:?}: {chi_square}");

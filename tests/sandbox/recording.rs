@@ -14,12 +14,12 @@ use commun_domain::log::{AttemptEntry, HolderRecord, LogEntry};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Document as _, Hash32, WireCode};
 use commun_identity::{PeerInfo, Role, incoming, server_config_from_files};
+use commun_proto::flight::flight_service_server::{FlightService, FlightServiceServer};
+use commun_proto::flight::{FlightData, PutResult};
 use commun_proto::v1::agent_link_server::{AgentLink, AgentLinkServer};
 use commun_proto::v1::agent_message::Message as FromAgent;
 use commun_proto::v1::coordinator_message::Message as ToAgent;
 use commun_proto::v1::{AgentMessage, CoordinatorMessage, Entries, ManifestMessage, Offer, Round};
-use commun_proto::flight::flight_service_server::{FlightService, FlightServiceServer};
-use commun_proto::flight::{FlightData, PutResult};
 use commun_proto::{MAX_MESSAGE_BYTES, cells, convert};
 use commun_tlog::{Checkpoint, Frontier, leaf_hash};
 use commun_trust::admit::Admitted;
@@ -110,7 +110,11 @@ impl Recording {
         let service = AgentLinkServer::new(Link(sender)).max_decoding_message_size(MAX_MESSAGE_BYTES);
         runtime.spawn(async move {
             let (_tls, configuration) = watch::channel(tls);
-            tonic::transport::Server::builder().add_service(service).add_service(flight).serve_with_incoming(incoming(listener, configuration)).await
+            tonic::transport::Server::builder()
+                .add_service(service)
+                .add_service(flight)
+                .serve_with_incoming(incoming(listener, configuration))
+                .await
         });
         let pins = Pins { bundle: Hash32::from_hex(&federation.bundle_pin()).unwrap() };
         let key = federation.key("coordinator/log.key");

@@ -4,9 +4,9 @@ use commun_domain::Rho;
 use commun_domain::log::LogEntry;
 use commun_store::agent::Decision;
 
+use crate::harness::child::run;
 use crate::harness::documents::PermitSpec;
 use crate::harness::rows::{MONTH, NIGHTS};
-use crate::harness::child::run;
 use crate::harness::{Federation, Setup, commutes, text};
 
 /// What the question asks for: one holder's noise has a standard deviation of 1.6 persons.

@@ -13,11 +13,11 @@ use commun_domain::query::{MAX_SQL_BYTES, Query};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Document, Hash32, Refusal, WireCode};
 use commun_engine::Engine;
+use commun_secagg::cohort::colluders_feared;
 use commun_service::Faults;
 use commun_store::AgentStore;
 use commun_store::agent::{Decision, JournalLine};
 use commun_store::error::StoreError;
-use commun_secagg::cohort::colluders_feared;
 use commun_trust::{Admitted, OwnReserve, Shape, When, admit, admit_numbers, check_manifest};
 use ed25519_dalek::SigningKey;
 

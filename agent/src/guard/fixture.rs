@@ -4,8 +4,8 @@
 #[path = "../../../crates/trust/tests/common/mod.rs"]
 pub(super) mod common;
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use commun_domain::attempt::{Accept, Manifest, Refuse};
@@ -331,7 +331,14 @@ impl World {
 }
 
 pub(super) fn offer(question: &SignedDocument) -> Offer {
-    Offer { query: question.clone(), attempt: 1, names: None, reply_deadline_ms: REPLY_MS, manifest_deadline_ms: MANIFEST_MS, slot_wait_ms: 10_000 }
+    Offer {
+        query: question.clone(),
+        attempt: 1,
+        names: None,
+        reply_deadline_ms: REPLY_MS,
+        manifest_deadline_ms: MANIFEST_MS,
+        slot_wait_ms: 10_000,
+    }
 }
 
 /// The world's question with this nonce.

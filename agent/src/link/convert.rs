@@ -45,32 +45,32 @@ pub(super) struct Put {
 /// A message of the stream, or masked cells.
 pub(super) fn outgoing(outgoing: Outgoing) -> Result<AgentMessage, Put> {
     let message = match outgoing {
-            Outgoing::Cells { query, attempt, head, cells } => {
-                return Err(Put { command: MaskedCells { query, attempt, head: Bytes(head) }, cells });
-            }
-            // The stream's own copy is not wiped: the shares are on their way to the coordinator.
-            Outgoing::Round { query, attempt, message } => {
-                Message::Round(Round { query_id: query.as_bytes().to_vec(), attempt: attempt.into(), message: message.0.to_vec() })
-            }
-            Outgoing::Accept(signed) => Message::Accept(signed.to_bytes()),
-            Outgoing::Refuse(signed) => Message::Refuse(signed.to_bytes()),
-            Outgoing::Answer { query, attempt, head, values } => {
-                Message::Answer(Answer { query_id: query.as_bytes().to_vec(), attempt: attempt.into(), head: head.to_bytes(), values })
-            }
-            Outgoing::Failed { query, attempt, code, message, complaint } => Message::Failed(Failed {
-                query_id: query.as_bytes().to_vec(),
-                attempt: attempt.into(),
-                code: code.as_str().to_owned(),
-                message,
-                complaint: complaint.unwrap_or_default(),
-            }),
-            Outgoing::Refunded { query, attempt, seq, record } => Message::Refunded(Refunded {
-                query_id: query.as_bytes().to_vec(),
-                attempt: attempt.into(),
-                seq,
-                record: record.as_bytes().to_vec(),
-            }),
-            Outgoing::LogReadTo(size) => Message::LogReadTo(size),
+        Outgoing::Cells { query, attempt, head, cells } => {
+            return Err(Put { command: MaskedCells { query, attempt, head: Bytes(head) }, cells });
+        }
+        // The stream's own copy is not wiped: the shares are on their way to the coordinator.
+        Outgoing::Round { query, attempt, message } => {
+            Message::Round(Round { query_id: query.as_bytes().to_vec(), attempt: attempt.into(), message: message.0.to_vec() })
+        }
+        Outgoing::Accept(signed) => Message::Accept(signed.to_bytes()),
+        Outgoing::Refuse(signed) => Message::Refuse(signed.to_bytes()),
+        Outgoing::Answer { query, attempt, head, values } => {
+            Message::Answer(Answer { query_id: query.as_bytes().to_vec(), attempt: attempt.into(), head: head.to_bytes(), values })
+        }
+        Outgoing::Failed { query, attempt, code, message, complaint } => Message::Failed(Failed {
+            query_id: query.as_bytes().to_vec(),
+            attempt: attempt.into(),
+            code: code.as_str().to_owned(),
+            message,
+            complaint: complaint.unwrap_or_default(),
+        }),
+        Outgoing::Refunded { query, attempt, seq, record } => Message::Refunded(Refunded {
+            query_id: query.as_bytes().to_vec(),
+            attempt: attempt.into(),
+            seq,
+            record: record.as_bytes().to_vec(),
+        }),
+        Outgoing::LogReadTo(size) => Message::LogReadTo(size),
     };
     Ok(AgentMessage { message: Some(message) })
 }

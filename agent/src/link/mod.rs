@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use commun_domain::clock::Clock;
 use commun_identity::{ConnectError, channel};
+use commun_proto::flight::flight_service_client::FlightServiceClient;
+use commun_proto::v1::CoordinatorMessage;
 use commun_proto::v1::agent_link_client::AgentLinkClient;
 use commun_proto::v1::coordinator_message::Message;
-use commun_proto::v1::CoordinatorMessage;
-use commun_proto::flight::flight_service_client::FlightServiceClient;
 use commun_proto::{MAX_MESSAGE_BYTES, cells, convert::FieldError};
 use commun_service::Shutdown;
 use futures::StreamExt;

@@ -84,7 +84,17 @@ impl App {
         max_open_queries: usize,
     ) -> Arc<Self> {
         let open = Arc::new(Semaphore::new(max_open_queries));
-        Arc::new(Self { log, agents: Agents::default(), store, clock, faults, deadlines, open, turn: Arc::new(Semaphore::new(1)), live: Mutex::default() })
+        Arc::new(Self {
+            log,
+            agents: Agents::default(),
+            store,
+            clock,
+            faults,
+            deadlines,
+            open,
+            turn: Arc::new(Semaphore::new(1)),
+            live: Mutex::default(),
+        })
     }
 
     /// Milliseconds since 1970.

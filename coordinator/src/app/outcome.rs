@@ -71,7 +71,14 @@ impl App {
                 "nothing was charged by the coordinator; sign a new query to ask again"
             },
         );
-        let entry = FailureEntry { query: row.query, attempt, refusal: refusal.clone(), refusals: Vec::new(), timeouts: Vec::new(), conduct: Conduct::default() };
+        let entry = FailureEntry {
+            query: row.query,
+            attempt,
+            refusal: refusal.clone(),
+            refusals: Vec::new(),
+            timeouts: Vec::new(),
+            conduct: Conduct::default(),
+        };
         self.log.failure(entry)?;
         tracing::warn!(query = %row.query, state = ?row.state, charged, "an unfinished query was ended");
         Ok(Event::Failed { refusal, charged })

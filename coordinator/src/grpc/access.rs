@@ -178,7 +178,8 @@ mod tests {
                 }
             }
         }
-        let files: usize = ["commun/v1", "arrow"].map(|folder| std::fs::read_dir(format!("../proto/{folder}")).unwrap().count()).iter().sum();
+        let files: usize =
+            ["commun/v1", "arrow"].map(|folder| std::fs::read_dir(format!("../proto/{folder}")).unwrap().count()).iter().sum();
         assert_eq!(files, PROTO.len(), "a .proto file is missing in this test");
         let rows: Vec<_> = TABLE.iter().map(|(service, method, _)| ((*service).to_owned(), (*method).to_owned())).collect();
         assert_eq!(rows.len(), rows.iter().collect::<BTreeSet<_>>().len());

@@ -121,7 +121,8 @@ async fn an_agent_is_sent_the_log_and_a_checkpoint_and_shows_as_connected_until_
     let folder = folder.path();
     with_coordinator(&config, async |address| {
         let (sender, receiver) = tokio::sync::mpsc::channel(4);
-        let hello = v1::Hello { version: commun_proto::LINK_VERSION, log_size: 1, now_ms: SystemClock.now_ms(), software: "test".to_owned() };
+        let hello =
+            v1::Hello { version: commun_proto::LINK_VERSION, log_size: 1, now_ms: SystemClock.now_ms(), software: "test".to_owned() };
         sender.send(v1::AgentMessage { message: Some(In::Hello(hello)) }).await.unwrap();
         let mut link = AgentLinkClient::new(connect(folder, "holders/telco-b", &address).await);
         let mut inbound = link.connect(ReceiverStream::new(receiver)).await.unwrap().into_inner();

@@ -203,7 +203,11 @@ fn everyone(listed: &[&RosterHolder], wishes: &[Wish], manifest: &Manifest) -> R
     if wishes.len() != listed.len() || wishes.iter().any(|wish| wish.min_survivors > shape.members) {
         return refuse(
             WireCode::TooFewHolders,
-            format!("{} of {} holders are in the cohort; names need every listed holder, and the minima of each", wishes.len(), listed.len()),
+            format!(
+                "{} of {} holders are in the cohort; names need every listed holder, and the minima of each",
+                wishes.len(),
+                listed.len()
+            ),
             "ask again when every holder is connected and willing",
         );
     }

@@ -193,7 +193,10 @@ impl Federation {
         let public = self.run("commun", &["key", "show", &key])?;
         let public = public.split('"').nth(1).context("public key")?;
         let (draft, permit) = (file(dataset.permit_name, "toml"), text(&file(dataset.permit_name, "signed")));
-        std::fs::write(&draft, dataset.permit.replace("@QUERY_KEY@", public).replace("@UNMASKED@", &(self.holders.len() == 1).to_string()))?;
+        std::fs::write(
+            &draft,
+            dataset.permit.replace("@QUERY_KEY@", public).replace("@UNMASKED@", &(self.holders.len() == 1).to_string()),
+        )?;
         let hash = self.run("commun", &["permit", "draft", &text(&draft), "--contract", &contract, "--out", &permit])?;
         for officer in OFFICERS {
             let key = text(&self.pki(&format!("officers/{officer}/officer.key")));

@@ -33,7 +33,7 @@ async fn p4_a_manifest_that_differs_in_any_number_is_refused_before_data_are_rea
         change(&mut manifest);
         let mut link = world.link().await;
         world.clock.run();
-    world.guard.manifest(manifest.to_bytes()).await;
+        world.guard.manifest(manifest.to_bytes()).await;
         assert!(matches!(failed(&next(&mut link).await), WireCode::NotPermitted | WireCode::TooFewHolders), "{name}");
         assert_eq!(world.reads(), 0, "{name}");
         assert!(world.spent() > Rho::ZERO, "{name}");
@@ -48,7 +48,7 @@ async fn p8_a_second_manifest_equal_or_not_kills_the_attempt() {
         let second = Manifest { slot_ms: manifest.slot_ms + u64::from(another), ..manifest.clone() };
         let mut link = world.link().await;
         world.clock.run();
-    world.guard.manifest(manifest.to_bytes()).await;
+        world.guard.manifest(manifest.to_bytes()).await;
         world.guard.manifest(second.to_bytes()).await;
         assert_eq!(failed(&next(&mut link).await), WireCode::NotPermitted);
         nothing(&mut link).await;

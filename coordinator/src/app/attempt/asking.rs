@@ -24,7 +24,8 @@ impl Attempt<Received> {
         let (run, Received) = (self.run, self.state);
         let app = run.app.clone();
         // Agents read for one query at a time and must be ready at its slot, so the next is not offered before.
-        let turn = app.turn.clone().acquire_owned().await.map_err(|_| Ended::before_log(too_few("the coordinator is closing".to_owned())))?;
+        let turn =
+            app.turn.clone().acquire_owned().await.map_err(|_| Ended::before_log(too_few("the coordinator is closing".to_owned())))?;
         let (asked, absent): (Vec<RosterHolder>, Vec<RosterHolder>) =
             run.candidates().cloned().partition(|holder| app.agents.is_connected(&holder.name));
         let timeouts: Vec<u32> = absent.iter().map(|holder| holder.index).collect();
@@ -91,7 +92,10 @@ impl Run {
 
     /// What is told when those who are left cannot be a cohort and nobody is to be named for it.
     pub(super) fn too_small(&self) -> Refusal {
-        too_few(format!("the {} listed holders, or those of them who accept, are fewer than what one of them or the query asks for", self.listed.len()))
+        too_few(format!(
+            "the {} listed holders, or those of them who accept, are fewer than what one of them or the query asks for",
+            self.listed.len()
+        ))
     }
 }
 
@@ -118,7 +122,9 @@ impl Attempt<Offered> {
                         (None, None) => too_small,
                     };
                     let refusals = refused.values().map(|no| HolderRefusal { index: no.index, code: no.code }).collect();
-                    return Err(Ended { refusals, ..Ended::before_log(refusal) }.lost(timeouts));
+                    let mut ended = Ended::before_log(refusal).lost(timeouts);
+                    ended.parts.refusals = refusals;
+                    return Err(ended);
                 }
             }
             let Ok(Some((name, message))) = timeout_at(reply_until, inbox.next()).await else {
@@ -157,7 +163,15 @@ impl Attempt<Offered> {
         };
         timeouts.sort_unstable();
         let replies = signed.into_iter().zip(accepted.into_values()).map(|((index, document), accept)| (index, (document, accept)));
-        let state = Accepted { inbox, manifest_until, replies: replies.collect(), refusals: refused.into_values().collect(), timeouts, shape, turn };
+        let state = Accepted {
+            inbox,
+            manifest_until,
+            replies: replies.collect(),
+            refusals: refused.into_values().collect(),
+            timeouts,
+            shape,
+            turn,
+        };
         Ok(Attempt { run, state })
     }
 }

@@ -138,18 +138,23 @@ struct Answered {
 /// An attempt that ended without an answer.
 struct Ended {
     refusal: Refusal,
+    parts: Box<Parts>,
+    logged: bool,
+}
+
+/// Who had a part in an attempt's end.
+#[derive(Default)]
+struct Parts {
     refusals: Vec<HolderRefusal>,
     timeouts: Vec<u32>,
     /// Members of an aggregation that fell out, and why.
     fallen: BTreeMap<u32, String>,
     conduct: Conduct,
-    logged: bool,
 }
 
 impl Ended {
     fn before_log(refusal: Refusal) -> Self {
-        let (fallen, conduct) = (BTreeMap::new(), Conduct::default());
-        Self { refusal, refusals: Vec::new(), timeouts: Vec::new(), fallen, conduct, logged: false }
+        Self { refusal, parts: Box::default(), logged: false }
     }
 
     fn after_log(refusal: Refusal) -> Self {
@@ -157,7 +162,7 @@ impl Ended {
     }
 
     fn lost(mut self, holders: impl IntoIterator<Item = u32>) -> Self {
-        self.timeouts.extend(holders);
+        self.parts.timeouts.extend(holders);
         self
     }
 }
@@ -190,11 +195,7 @@ fn count(number: usize) -> u32 {
 }
 
 fn too_few(message: String) -> Refusal {
-    Refusal::new(
-        WireCode::TooFewHolders,
-        message,
-        "sign a new query when more holders are connected and willing",
-    )
+    Refusal::new(WireCode::TooFewHolders, message, "sign a new query when more holders are connected and willing")
 }
 
 fn excerpt(text: &str) -> String {
@@ -248,7 +249,8 @@ fn lost(holder: &RosterHolder, reason: String) -> Ended {
 
 /// Stores the failure, tells the holders that the attempt is over, and tells the caller.
 async fn finish(run: &Arc<Run>, ended: Ended) {
-    let Ended { refusal, refusals, timeouts, conduct, logged, .. } = ended;
+    let Ended { refusal, parts, logged } = ended;
+    let Parts { refusals, timeouts, conduct, .. } = *parts;
     let query = run.admitted.id;
     tracing::info!(%query, code = %refusal.code, logged, "query ended without an answer");
     // Of a second attempt that was not logged, the first was.

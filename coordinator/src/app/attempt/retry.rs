@@ -32,15 +32,16 @@ pub(super) async fn again(run: &mut Arc<Run>, mut outcome: Result<Arc<[u8]>, End
 }
 
 fn next(run: &Arc<Run>, ended: &Ended) -> Option<Run> {
-    if !ended.logged || ended.fallen.is_empty() || run.attempt >= MAX_ATTEMPTS || run.admitted.plan.open_key().is_some() {
+    if !ended.logged || ended.parts.fallen.is_empty() || run.attempt >= MAX_ATTEMPTS || run.admitted.plan.open_key().is_some() {
         return None;
     }
     let attempt = run.attempt + 1;
     commun_trust::within_limit(&run.admitted, attempt).ok()?;
-    let records = run.app.log.read(|state| state.trust.attempt(&run.admitted.id, run.attempt).map(|logged| logged.entry.records.clone()))?;
+    let records =
+        run.app.log.read(|state| state.trust.attempt(&run.admitted.id, run.attempt).map(|logged| logged.entry.records.clone()))?;
     let left_out = |holder: &RosterHolder| {
         let before = || run.left_out.iter().find(|left| left.index == holder.index).map(|left| left.reason.clone());
-        let reason = match ended.fallen.get(&holder.index) {
+        let reason = match ended.parts.fallen.get(&holder.index) {
             Some(reason) => reason.clone(),
             None if records.iter().any(|record| record.index == holder.index) => return None,
             None => before().unwrap_or_else(|| "not in the attempt before".to_owned()),

@@ -52,17 +52,17 @@ impl Attempt<Reading> {
             let current = rounds.machine.as_ref().and_then(Coordinator::round);
             let expected = if current == Some(Round::Cells) { Some(cells) } else { None };
             run.app.agents.expect_cells(run.admitted.id, run.attempt, expected);
-            rounds.collect(until).await.map_err(|failed| rounds.ended(failed))?;
+            rounds.collect(until).await.map_err(|failed| rounds.ended(&failed))?;
             // The slot is over: agents may read for the next query.
             turn.take();
             if current == Some(Round::Unmask) {
                 break;
             }
-            rounds.next().map_err(|failed| rounds.ended(failed))?;
+            rounds.next().map_err(|failed| rounds.ended(&failed))?;
             until = Instant::now() + round;
         }
         run.app.faults.at("coordinator.before_unmask");
-        let outcome = rounds.finish().await.map_err(|failed| rounds.ended(failed))?;
+        let outcome = rounds.finish().await.map_err(|failed| rounds.ended(&failed))?;
         let Outcome { cells: sum, survivors, transcript, record, .. } = outcome;
         let Rounds { mut cells, conduct, .. } = rounds;
         cells.retain(|index, _| survivors.contains(index));
@@ -170,7 +170,7 @@ impl Rounds<'_> {
         let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let outcome = blocking(move || machine.finish(workers)).await.map_err(|_| Failed::from(Refused::Fault))?;
         let outcome = outcome.inspect_err(|failed| self.remember(failed))?;
-        self.conduct.withheld = outcome.withheld.clone();
+        self.conduct.withheld.clone_from(&outcome.withheld);
         let remark = |wrong: &commun_secagg::coordinator::WrongShare| Remark { about: wrong.dealer, by: wrong.holder };
         self.conduct.wrong_shares = outcome.wrong_shares.iter().map(remark).collect();
         Ok(outcome)
@@ -183,7 +183,7 @@ impl Rounds<'_> {
     }
 
     /// The attempt's end without a sum, with whoever had a part in it.
-    fn ended(&mut self, failed: Failed) -> Ended {
+    fn ended(&mut self, failed: &Failed) -> Ended {
         for index in &failed.missing {
             self.fallen.entry(*index).or_insert_with(|| "was missing when a round ended".to_owned());
         }
@@ -191,10 +191,12 @@ impl Rounds<'_> {
             self.fallen.entry(*index).or_insert_with(|| "signed the survivors and opened no share".to_owned());
         }
         if let Some(dealer) = failed.dealer {
-            let proved = if dealer.proved { "dealt shares of another secret than it signed" } else { "its secret could not be had from the shares" };
+            let proved =
+                if dealer.proved { "dealt shares of another secret than it signed" } else { "its secret could not be had from the shares" };
             self.fallen.entry(dealer.index).or_insert_with(|| proved.to_owned());
         }
-        let name = |index: &u32| self.members.iter().find(|holder| holder.index == *index).map_or("a holder", |holder| holder.name.as_str());
+        let name =
+            |index: &u32| self.members.iter().find(|holder| holder.index == *index).map_or("a holder", |holder| holder.name.as_str());
         // Some reasons name their holder already.
         let told = |(index, reason): (&u32, &String)| {
             let name = name(index);
@@ -209,11 +211,17 @@ impl Rounds<'_> {
                 if !reasons.is_empty() {
                     refusal.message = excerpt(&format!("{}: {why}", refusal.message));
                 }
-                if refusal.code == WireCode::NotPermitted { commun_domain::Refusal { code: WireCode::Internal, ..refusal } } else { refusal }
+                if refusal.code == WireCode::NotPermitted {
+                    commun_domain::Refusal { code: WireCode::Internal, ..refusal }
+                } else {
+                    refusal
+                }
             }
         };
-        let (fallen, conduct) = (self.fallen.clone(), self.conduct.clone());
-        Ended { fallen: fallen.clone(), conduct, ..Ended::after_log(refusal) }.lost(fallen.into_keys())
+        let mut ended = Ended::after_log(refusal).lost(self.fallen.keys().copied());
+        ended.parts.fallen.clone_from(&self.fallen);
+        ended.parts.conduct.clone_from(&self.conduct);
+        ended
     }
 }
 

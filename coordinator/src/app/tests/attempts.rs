@@ -98,7 +98,10 @@ async fn p8_a_holder_lost_after_the_manifest_ends_an_attempt_that_needs_all_and_
         (Script::DropsAfterManifest, "the link of holder-2 dropped"),
         (Script::ForgesItsKeys, "holder-2: its keys do not count: a signature does not hold (SIGNATURE)"),
         (Script::FallsSilentAt(SHARE_LIST), "holder-2: sent no masked cells in time"),
-        (Script::AnswersAnotherShape, "holder-2: its masked cells do not count: the vector does not have the attempt's number of cells (CELL_COUNT)"),
+        (
+            Script::AnswersAnotherShape,
+            "holder-2: its masked cells do not count: the vector does not have the attempt's number of cells (CELL_COUNT)",
+        ),
         (Script::ChangesItsCells, "holder-2: its masked cells do not count: the cells are not those that were signed (CELLS_HASH)"),
         (Script::FallsSilentAt(PROOF), "holder-2: sent no opened shares in time"),
     ];

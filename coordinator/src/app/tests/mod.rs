@@ -19,10 +19,10 @@ use commun_domain::log::LogEntry;
 use commun_domain::query::Query;
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Document, Hash32, QueryId, Rho, WireCode};
+use commun_secagg::agent::{Agent as Machine, Reply, Standing};
 use commun_service::Faults;
 use commun_store::{CoordinatorStore, StoreOptions};
 use commun_tlog::{Frontier, leaf_hash};
-use commun_secagg::agent::{Agent as Machine, Reply, Standing};
 use commun_trust::{OwnReserve, Pins, When, admit, check_manifest, cohort};
 use futures::StreamExt;
 

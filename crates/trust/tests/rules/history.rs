@@ -33,7 +33,14 @@ fn attempt(number: u8) -> LogEntry {
 
 fn failure(attempt: u8) -> LogEntry {
     let refusal = Refusal::new(WireCode::Unavailable, "a holder was lost", "ask again");
-    LogEntry::Failure(FailureEntry { query: query().id(), attempt, refusal, refusals: Vec::new(), timeouts: Vec::new(), conduct: Conduct::default() })
+    LogEntry::Failure(FailureEntry {
+        query: query().id(),
+        attempt,
+        refusal,
+        refusals: Vec::new(),
+        timeouts: Vec::new(),
+        conduct: Conduct::default(),
+    })
 }
 
 fn refund(attempt: u8, index: u32) -> LogEntry {
@@ -127,7 +134,14 @@ fn a_failure_names_the_last_logged_attempt() {
 fn a_failure_that_would_fill_the_memory_of_every_agent_is_not_taken() {
     let long = |bytes: usize| {
         let refusal = Refusal::new(WireCode::Unavailable, "x".repeat(bytes), "");
-        LogEntry::Failure(FailureEntry { query: query().id(), attempt: 0, refusal, refusals: Vec::new(), timeouts: Vec::new(), conduct: Conduct::default() })
+        LogEntry::Failure(FailureEntry {
+            query: query().id(),
+            attempt: 0,
+            refusal,
+            refusals: Vec::new(),
+            timeouts: Vec::new(),
+            conduct: Conduct::default(),
+        })
     };
     contradiction(&refused(&Log::ready(), &long(16 * 1024 + 1)), "longer than any refusal");
     let _ = Log::ready().and(&long(16 * 1024));

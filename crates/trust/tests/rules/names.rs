@@ -125,8 +125,17 @@ impl Released {
         let log = log_with(&permit);
         let first = admitted_under(&permit).unwrap();
         let log = log.and(&LogEntry::Attempt(AttemptEntry { query: signed_query(&first.query), ..attempt_entry(&first) }));
-        let manifest =
-            Manifest { query: first.id, kind: first.kind, plan: first.plan_hash, cells: 0, noise: vec![], threshold: 3, colluders: 2, honest: 1, ..Run::new().manifest };
+        let manifest = Manifest {
+            query: first.id,
+            kind: first.kind,
+            plan: first.plan_hash,
+            cells: 0,
+            noise: vec![],
+            threshold: 3,
+            colluders: 2,
+            honest: 1,
+            ..Run::new().manifest
+        };
         let lists = vec![list(&manifest, 1, &["Bpost", "Infrabel"]), list(&manifest, 2, &["Bpost"]), list(&manifest, 3, &["Aldi"])];
         Self { log, first, lists: NameLists { manifest, lists } }
     }
