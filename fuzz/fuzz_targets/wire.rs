@@ -3,7 +3,7 @@
 #![no_main]
 
 use commun_domain::Document;
-use commun_domain::attempt::{Accept, AnswerHead, Manifest, NameLists, Refuse};
+use commun_domain::attempt::{Accept, AnswerHead, Manifest, MaskedCells, NameLists, Refuse};
 use commun_domain::bundle::{Roster, TrustBundle};
 use commun_domain::encoding::tag_of;
 use commun_domain::log::LogEntry;
@@ -26,6 +26,7 @@ fn documents(bytes: &[u8]) {
     let _ = tag_of(bytes);
     one_form::<Accept>(bytes);
     one_form::<AnswerHead>(bytes);
+    one_form::<MaskedCells>(bytes);
     one_form::<LogEntry>(bytes);
     one_form::<Manifest>(bytes);
     one_form::<NameLists>(bytes);

@@ -7,8 +7,9 @@ use commun_domain::log::LogEntry;
 use commun_domain::{Refusal, Rho, WireCode};
 use commun_store::agent::Decision;
 
-use crate::harness::child::{Fault, wait_for};
+use crate::harness::child::{Fault, run, wait_for};
 use crate::harness::client::{Outcome, rho};
+use crate::harness::rows::MONTH;
 use crate::harness::{Federation, Setup, commutes};
 
 /// What each question asks for.
@@ -124,6 +125,41 @@ fn p8_a_coordinator_that_is_killed_at_any_point_comes_back_and_every_query_has_a
         assert!(at(&own) >= at(&theirs), "{point}: the holder's ledger");
         assert!(*point != "coordinator.before_log" || at(&own) == price(), "{point}: the holder had reserved");
     }
+}
+
+/// Four holders outlive one that dies before its cells leave: T = 3 and c = 1. Nobody is asked again, and what is left of the dead one is taken out of the sum.
+#[test]
+fn a_member_that_dies_between_its_shares_and_its_cells_is_left_out_of_the_sum_and_the_query_is_answered() {
+    let mut federation = Federation::running(Setup { holders: 4, ..Setup::default() });
+    federation.take_agent(0).stop();
+    let fault = Fault::die("agent.masked", federation.fault_folder());
+    federation.start_agent(0, Some(&fault));
+    federation.wait_ready();
+    let question = federation.signed_question("0.2", &commutes(MONTH));
+    let (release, _) = federation.submit(&question).unwrap().released();
+    federation.take_agent(0).died_at(&fault);
+    assert_eq!((release.attempt, release.members, release.threshold, release.colluders), (1, 4, 3, 1));
+    assert_eq!(release.participants, ["telco-2", "telco-3", "telco-4"]);
+    let scale = f64::from(1 << release.noise[0].gamma_log2.unsigned_abs());
+    let truth = |cell: usize| (1..4).map(|holder| f64::from(federation.counts[holder][cell])).sum::<f64>();
+    // Three halves of a noise: sigma^2 = 3 / (4 rho), six of which are 11.6 persons.
+    for (cell, noisy) in release.sums[0].cells.iter().enumerate() {
+        let noisy = f64::from(i32::try_from(*noisy).unwrap()) / scale;
+        assert!((noisy - truth(cell)).abs() < 12.0, "cell {cell}: {noisy} is not near {}", truth(cell));
+    }
+    // The record holds the seed of the one that fell out, and it all adds up.
+    let config = crate::harness::text(&federation.path("coordinator/coordinator.toml"));
+    let readded = run("commun-coordinator", ["readd", "--config", &config, &release.query.to_string()]).done();
+    assert!(readded.contains("of 3 holder(s) add up"), "{readded}");
+    federation.start_agent(0, None);
+    federation.wait_ready();
+    federation.stop();
+    // Its process had reserved and is gone: it stays charged, as they all are.
+    for holder in 0..4 {
+        assert_eq!(federation.agent_spent(holder).into_values().max(), Some(Rho::from_units(rho("0.2").units() + 1)));
+    }
+    let kinds: Vec<&str> = federation.log().iter().map(LogEntry::kind).collect();
+    assert_eq!(kinds[4..], ["attempt", "release"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod attempt;
 mod book;
 mod core;
+mod ends;
 mod logbook;
 mod message;
 mod report;

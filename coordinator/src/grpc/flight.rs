@@ -4,6 +4,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use commun_proto::cells;
 use commun_proto::convert::FieldError;
@@ -16,6 +17,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::access::peer;
 use super::holder_of;
 use crate::app::App;
+
+/// Longest wait for the next batch of a stream.
+const STALLED: Duration = Duration::from_mins(1);
 
 /// See the module.
 pub(super) struct Handler {
@@ -41,7 +45,8 @@ impl FlightService for Handler {
         let over = || Status::not_found("no attempt waits for these cells");
         let arriving = self.app.agents.begin_cells(&holder, command.query, command.attempt).ok_or_else(over)?;
         let mut chunks = CellChunks::new(arriving.expected);
-        while let Some(data) = messages.message().await? {
+        let stalled = |_| Status::deadline_exceeded("the cells stopped coming");
+        while let Some(data) = tokio::time::timeout(STALLED, messages.message()).await.map_err(stalled)?? {
             if !arriving.is_awaited() {
                 return Err(over());
             }

@@ -20,7 +20,8 @@ use commun_store::agent::Decision;
 use proptest::prelude::*;
 use tokio::sync::mpsc;
 
-use super::core::{Core, MAX_OPEN_ATTEMPTS, REFUND_RETRY_MS};
+use super::core::{Core, MAX_OPEN_ATTEMPTS};
+use super::ends::REFUND_RETRY_MS;
 use super::fixture::common::{self, signed_by, signed_query};
 use super::fixture::{CELLS, DATUM, EXACT, LIST, MANIFEST_MS, NOW_MS, Setup, World, accepted, cheap, offer, question, refused};
 use super::lock;
