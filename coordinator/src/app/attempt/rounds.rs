@@ -55,6 +55,9 @@ impl Attempt<Reading> {
             rounds.collect(until).await.map_err(|failed| rounds.ended(&failed))?;
             // The slot is over: agents may read for the next query.
             turn.take();
+            // One step for each round: with many members there would be thousands.
+            let sent = rounds.members.len().saturating_sub(rounds.fallen.len());
+            run.progress(Step::Reading, &format!("{} are in", current.map_or("messages", said)), sent);
             if current == Some(Round::Unmask) {
                 break;
             }
@@ -135,14 +138,8 @@ impl Rounds<'_> {
             }
         };
         match taken {
-            Ok(()) => {
-                let (round, left) = (self.machine()?.round(), self.awaited()?.len());
-                let what = round.map_or("message", said);
-                let done = self.members.len().saturating_sub(left + self.fallen.len());
-                self.run.progress(Step::Reading, &format!("{what} of {} taken", holder.name), done);
-            }
             // Of a round that is over: thrown away.
-            Err(Refused::Late | Refused::Ended) => {}
+            Ok(()) | Err(Refused::Late | Refused::Ended) => {}
             Err(refused) => {
                 let what = self.machine()?.round().map_or("message", said);
                 self.fallen.entry(index).or_insert_with(|| format!("its {what} do not count: {refused} ({})", refused.code()));
