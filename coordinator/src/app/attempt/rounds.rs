@@ -228,7 +228,7 @@ fn said(round: Round) -> &'static str {
         Round::Keys => "keys",
         Round::Shares => "shares",
         Round::Cells => "masked cells",
-        Round::Consent => "consent",
+        Round::Consent => "consents",
         Round::Unmask => "opened shares",
     }
 }
