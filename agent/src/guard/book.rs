@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use commun_domain::calendar::Period;
 use commun_domain::{Document, Hash32, Refusal, WireCode};
-use commun_privacy::ledger::{Caps, Charge, Ledger, LedgerError, LedgerRecord, Loss, RecordKind};
+use commun_privacy::ledger::{Caps, Ledger, LedgerError, LedgerRecord, Loss, RecordKind};
+use commun_privacy::price;
 use commun_store::agent::JournalLine;
 use commun_store::{AgentStore, StoreError};
 use commun_trust::Admitted;
@@ -79,7 +80,6 @@ impl Book {
         attempt: u8,
         line: &JournalLine,
     ) -> Result<LedgerRecord, BookError> {
-        let charge = |period: &Period| Charge { period: *period, rho: admitted.price, delta: admitted.delta };
         let (seq, previous) = self.ledger.next(&self.holder);
         let record = LedgerRecord {
             holder: self.holder.clone(),
@@ -90,7 +90,7 @@ impl Book {
             attempt,
             kind: RecordKind::Reserve,
             permit: admitted.permit_hash,
-            charges: admitted.plan.partitions.iter().map(charge).collect(),
+            charges: price::charges(&admitted.plan, admitted.loss()),
         };
         // On a copy first: what the rules refuse must not reach the disk.
         self.ledger.clone().apply(&record)?;

@@ -82,7 +82,9 @@ async fn answer(guard: &Guard, bound: &Arc<Bound>) -> Result<Option<Outgoing>, F
     drop(turn);
 
     let drawing = Arc::clone(bound);
-    let drawn = tokio::task::spawn_blocking(move || with_noise(&exact, &drawing)).await;
+    // How many names are drawn for depends on the data, so this too ends at the slot.
+    let drawn = tokio::task::spawn_blocking(move || with_noise(&exact, &drawing));
+    let drawn = tokio::time::timeout(until(guard, slot_ms), drawn).await.map_err(|_| late())?;
     let released = drawn
         .map_err(|error| failure_here("drawing noise stopped by a fault of the program", error))?
         .map_err(|error| failure_here("the noise could not be drawn", error))?;

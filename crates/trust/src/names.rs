@@ -33,6 +33,7 @@ pub fn admit_numbers(state: &TrustState, first: &Admitted, lists: &NameLists, no
         return Err(Refusal::new(WireCode::NotPermitted, "the names of the open group key are not in the log", hint));
     };
     require(entry.lists == lists.hash(), "the names are not the logged ones")?;
+    require((entry.price, entry.delta) == (first.price, first.delta), "the logged price or delta of the names is not the one of the plan")?;
     let attempt = state.attempt(&first.id, NAMES_ATTEMPT);
     let roster = roster_in_force(state, now_unix)?;
     let same = attempt.is_some_and(|attempt| Some(attempt.entry.roster) == state.roster_hash() && attempt.entry.plan == first.plan_hash);

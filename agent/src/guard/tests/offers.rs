@@ -44,6 +44,21 @@ fn an_accepted_offer_is_signed_reserved_and_journaled() {
     assert_eq!((line.decision, line.agency.as_deref(), line.bytes_sent), (Decision::Accepted, Some("statistics"), 0));
 }
 
+#[test]
+fn p8_every_partition_that_a_question_reads_is_charged() {
+    let world = World::ready();
+    let mut query = cheap(1);
+    query.sql = "SELECT ref_month, COUNT(DISTINCT subscriber_id) AS people FROM mobility.commute \
+         WHERE ref_month IN ('2011-01', '2011-02', '2011-03') GROUP BY ref_month"
+        .to_owned();
+    let accept = Accept::from_bytes(&accepted(world.offer(&signed_query(&query))).bytes.0).unwrap();
+    let charges = world.records().pop().unwrap().charges;
+    let mut periods: Vec<_> = charges.iter().map(|charge| charge.period).collect();
+    periods.dedup();
+    assert_eq!(periods.len(), 3);
+    assert!(charges.iter().all(|charge| (charge.rho, charge.delta) == (accept.price, commun_domain::Delta::ZERO)), "{charges:?}");
+}
+
 /// Who is not on the list counts as colluding; without a list that is everyone else.
 #[test]
 fn p3_an_acceptance_says_against_how_many_others_it_wants_protection() {

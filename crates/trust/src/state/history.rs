@@ -150,6 +150,10 @@ impl History {
         if matches!(self.outcomes.get(&entry.query), Some(Outcome::Released(release)) if released(release)) {
             return Err(TrustError::Contradiction("the refund is of a holder whose answer was released"));
         }
+        let named = |names: &NamesEntry| names.attempt == entry.attempt && names.participants.contains(&entry.index);
+        if self.names.get(&entry.query).is_some_and(named) {
+            return Err(TrustError::Contradiction("the refund is of a holder whose names were released"));
+        }
         self.refunds.insert(key, entry.clone());
         Ok(())
     }
@@ -165,6 +169,9 @@ impl History {
         }
         if !entry.participants.iter().copied().eq(attempt.entry.records.iter().map(|record| record.index)) {
             return Err(TrustError::Contradiction("the names must be of every holder that accepted the attempt"));
+        }
+        if entry.participants.iter().any(|index| self.refunds.contains_key(&(entry.query, entry.attempt, *index))) {
+            return Err(TrustError::Contradiction("the names are of a holder that took its charge back"));
         }
         self.names.insert(entry.query, entry.clone());
         Ok(())

@@ -3,7 +3,7 @@
 use commun_domain::attempt::{AnswerHead, HolderNames, Manifest, ManifestKind, NameLists, decode_names, encode_names};
 use commun_domain::contract::{Column, ColumnType, DataContract};
 use commun_domain::encoding::sha256;
-use commun_domain::log::{AttemptEntry, LogEntry, NamesEntry};
+use commun_domain::log::{AttemptEntry, LogEntry, NamesEntry, RefundEntry};
 use commun_domain::permit::{Permit, QueryClass};
 use commun_domain::query::Query;
 use commun_domain::titles::Titles;
@@ -216,7 +216,8 @@ fn p4_a_union_that_is_not_the_holders_own_is_refused() {
 fn p6_names_that_the_log_does_not_show_as_they_are_make_no_second_attempt() {
     let released = Released::new();
     not_permitted(&admit_numbers(&released.log.state, &released.first, &released.lists, NOW_UNIX).unwrap_err(), "not in the log");
-    let lies: [fn(&mut NamesEntry); 2] = [|e| e.lists = Hash32::from_bytes([7; 32]), |e| e.names = Hash32::from_bytes([7; 32])];
+    let lies: [fn(&mut NamesEntry); 3] =
+        [|e| e.lists = Hash32::from_bytes([7; 32]), |e| e.names = Hash32::from_bytes([7; 32]), |e| e.delta = Delta::ZERO];
     for lie in lies {
         let Released { log, first, lists } = Released::new();
         let mut entry = entry(&first, &lists);
@@ -251,6 +252,24 @@ fn names_are_logged_once_for_the_last_attempt_and_all_who_accepted_it() {
     let second =
         AttemptEntry { attempt: 2, records: [1, 2, 3].map(record).to_vec(), query: signed_query(&first.query), ..attempt_entry(&first) };
     log.and(&LogEntry::Attempt(second));
+}
+
+#[test]
+fn p8_names_that_left_stay_charged_and_a_charge_that_was_taken_back_releases_none() {
+    let refund = |first: &Admitted| RefundEntry { query: first.id, attempt: 1, index: 2, seq: 200, record: Hash32::from_bytes([7; 32]) };
+    let contradicts = |log: &Log, entry: &LogEntry, part: &str| {
+        let why = refused(log, entry);
+        assert!(matches!(why, TrustError::Contradiction(said) if said.contains(part)), "{why}");
+    };
+    for names_first in [true, false] {
+        let Released { log, first, lists } = Released::new();
+        let (names, refund) = (LogEntry::Names(entry(&first, &lists)), LogEntry::Refund(refund(&first)));
+        if names_first {
+            contradicts(&log.and(&names), &refund, "names were released");
+        } else {
+            contradicts(&log.and(&refund), &names, "took its charge back");
+        }
+    }
 }
 
 #[test]
