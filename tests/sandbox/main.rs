@@ -21,5 +21,6 @@ mod pages;
 mod precision;
 mod quiet;
 mod recording;
+mod recovery;
 mod trying;
 mod whole_path;
