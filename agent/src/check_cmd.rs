@@ -77,6 +77,6 @@ fn from_log(config: &Config, name: &str) -> anyhow::Result<DataContract> {
         return Err(missing());
     }
     let store = AgentStore::open(&config.store_path(), StoreOptions { max_pages: config.max_store_pages })?;
-    let log = Logbook::replay(&store, Pins { bundle: config.bundle_sha256 }, &config.state_dir)?;
+    let log = Logbook::replay(&store, Pins { bundle: config.bundle_sha256 }, &config.holder, &config.state_dir)?;
     log.state().latest_contract(name).cloned().ok_or_else(missing)
 }

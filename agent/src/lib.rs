@@ -9,6 +9,7 @@ pub mod config;
 pub mod guard;
 mod health;
 mod link;
+mod resume;
 mod roster;
 mod service;
 mod show;
@@ -81,6 +82,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write down a person's decision that the agent goes on after incidents or a stop; the agent must not run
+    Resume {
+        /// Configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// What was found, and why it may go on
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Show a roster and add the holder's signature to it
     SignRoster {
         /// The holder's Ed25519 key
@@ -128,6 +138,10 @@ fn run(cli: Cli, faults: Faults) -> anyhow::Result<u8> {
         Command::Journal { config, lines, json } => {
             let entries = journal(&Config::load(&config)?, lines)?;
             print(&if json { json_lines(&entries)? } else { show::journal(&entries) });
+            Ok(exit::DONE)
+        }
+        Command::Resume { config, reason } => {
+            print(&resume::resume(&Config::load(&config)?, &reason)?);
             Ok(exit::DONE)
         }
         Command::SignRoster { key, roster } => roster::sign(&key, &roster).map(|()| exit::DONE),

@@ -29,6 +29,9 @@ pub(crate) fn status(status: &Status) -> String {
     for reason in &report.not_ready {
         line("CANNOT ANSWER", reason.clone());
     }
+    for incident in &report.incidents {
+        line("INCIDENTS", incident.clone());
+    }
     let since = status.connected_since_ms.map_or_else(|| "no".to_owned(), |since| format!("since {}", time_ms(since)));
     line("connected", format!("{since}, {}", status.coordinator));
     line("clock", status.clock_skew_s.map_or_else(|| "unknown".to_owned(), |skew| format!("{skew:+} s at the coordinator")));
@@ -121,6 +124,7 @@ mod tests {
             budgets: vec![budget],
             stopped: Some("a fork".into()),
             not_ready: vec!["no list".into()],
+            incidents: vec!["1 of at most 2".into()],
             unreadable_entries: 3,
             ..Report::default()
         };
@@ -131,6 +135,7 @@ mod tests {
             "d 2011-01: rho 0.5 of 1, delta 2e-9 of 1e-8 for open group keys",
             "STOPPED",
             "CANNOT ANSWER        no list",
+            "INCIDENTS            1 of at most 2",
             "1970-01-01 00:00:00 UTC: no route",
             "connected            no",
         ] {

@@ -42,6 +42,8 @@ fn p8_an_agent_that_is_killed_at_any_point_comes_back_charged_and_ends_the_query
     let mut federation = Federation::running(Setup { holders: 2, ..Setup::default() });
     for (case, (point, _, coordinator, may_arrive)) in cases.iter().enumerate() {
         federation.take_agent(0).stop();
+        // What died with a logged attempt open is for a person to look at.
+        federation.resume(0);
         let fault = Fault::die(point, federation.fault_folder());
         federation.start_agent(0, Some(&fault));
         federation.wait_ready();

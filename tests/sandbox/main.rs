@@ -22,5 +22,6 @@ mod pages;
 mod precision;
 mod quiet;
 mod recording;
+mod recovery;
 mod trying;
 mod whole_path;

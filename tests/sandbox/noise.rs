@@ -8,7 +8,8 @@ use commun_privacy::intervals::margin_95;
 use commun_trust::sign;
 
 use crate::aggregation::puppets;
-use crate::harness::documents::DEMO_CONTRACT;
+use crate::harness::child::run;
+use crate::harness::documents::{DEMO_CONTRACT, PermitSpec};
 use crate::harness::rows::MONTH;
 use crate::harness::{Federation, Setup, commutes};
 use crate::recording::Recording;
@@ -134,4 +135,42 @@ fn p3_what_the_coordinator_receives_shows_no_holders_partial_and_the_sum_has_the
     let covered = sums.iter().filter(|residual| residual.abs() <= MARGIN_THREE).count();
     let percent = 100.0 * float(i64::try_from(covered).unwrap()) / float(i64::try_from(CELLS).unwrap());
     assert!((92.5..=97.5).contains(&percent), "{percent} % of the cells lie within the margin");
+}
+
+/// Far more cells than one message holds: chunks, and what is kept for adding up again, through real processes.
+#[test]
+fn almost_a_million_cells_of_three_holders_are_summed_released_and_added_up_again() {
+    let permit = PermitSpec { tables: vec![("stay", &["arr", "nights"])], ..PermitSpec::default() };
+    let mut federation = Federation::running(Setup { holders: 3, permit, slot_ms: 20_000, ..Setup::default() });
+    let sql = format!(
+        "SELECT arr, WIDTH_BUCKET(nights, 0, 10, 575) AS one, WIDTH_BUCKET(nights, 0, 5, 575) AS other, COUNT(DISTINCT subscriber_id) AS persons \
+         FROM mobility.stay WHERE ref_month = '{MONTH}' GROUP BY arr, one, other"
+    );
+    let (release, _) = federation.submit(&federation.signed_question("0.2", &sql)).unwrap().released();
+    let cells = &release.sums[0].cells;
+    assert!((990_000..=1_000_000).contains(&cells.len()), "{}", cells.len());
+    assert_eq!(release.participants.len(), 3);
+    // All stays are of as many nights: three cells have people in them, each as many as work there.
+    let scale = f64::from(1 << release.noise[0].gamma_log2.unsigned_abs());
+    let persons: Vec<f64> = cells.iter().map(|cell| float(*cell) / scale).collect();
+    let sd_expected = 3.0f64.sqrt() * (u64_as_float(release.noise[0].s2)).sqrt() / scale;
+    let (full, empty): (Vec<f64>, Vec<f64>) = persons.into_iter().partition(|persons| *persons > 9.0 * sd_expected);
+    near(sd(&empty), sd_expected, 0.01);
+    let mut at_work = [0u32; 3];
+    for counts in &federation.counts {
+        counts.iter().enumerate().for_each(|(cell, count)| at_work[cell % 3] += count);
+    }
+    assert_eq!(full.len(), 3, "{full:?}");
+    for (noisy, truth) in full.iter().zip(at_work) {
+        assert!((noisy - f64::from(truth)).abs() < 6.0 * sd_expected, "{noisy} is not near {truth}");
+    }
+    let config = crate::harness::text(&federation.path("coordinator/coordinator.toml"));
+    let readded = run("commun-coordinator", ["readd", "--config", &config, &release.query.to_string()]).done();
+    assert!(readded.contains("of 3 holder(s) add up"), "{readded}");
+    federation.stop();
+}
+
+#[expect(clippy::cast_precision_loss, reason = "small")]
+fn u64_as_float(value: u64) -> f64 {
+    value as f64
 }

@@ -18,12 +18,15 @@ use commun_service::Faults;
 use commun_store::AgentStore;
 use commun_store::agent::{Decision, JournalLine};
 use commun_store::error::StoreError;
+use commun_store::incidents::IncidentKind;
 use commun_trust::{Admitted, OwnReserve, Shape, When, admit, admit_numbers, check_manifest};
 use ed25519_dalek::SigningKey;
 
 use super::attempt::{About, Accepted, AttemptKey, Bound, Live};
 use super::book::Book;
+use super::incidents::{Incidents, incidents};
 use super::logbook::{LogFault, Logbook};
+use super::lost::Recall;
 use super::message::{Failure, Offer, Outgoing, Refused, failed, local_fault, not_ready, refusal_failure, shortened};
 use crate::health::Health;
 
@@ -69,17 +72,35 @@ pub(crate) struct Core {
     pub(crate) faults: Faults,
     pub(crate) health: Arc<Health>,
     pub(crate) live: BTreeMap<AttemptKey, Live>,
+    /// What a person has to look at.
+    pub(crate) incidents: Incidents,
+    /// Whether every record of this holder that the log shows is known.
+    pub(crate) recall: Recall,
+    /// Whether a checkpoint came over the link to this process.
+    pub(crate) heard: bool,
+    /// Last number of the ledger when a person decided last.
+    pub(crate) decided_at: Option<u64>,
+    /// When this process started, milliseconds since 1970.
+    pub(crate) started_ms: u64,
 }
 
 impl Core {
     /// Ends what the process before left behind: it stays charged, and nobody can say what it had sent (P8).
-    pub(crate) fn close_open_attempts(&self) -> Result<(), StoreError> {
+    ///
+    /// Where the log that it had read shows the attempt, the data may have been read, and what ended the process may have come from them.
+    pub(crate) fn close_open_attempts(&mut self) -> Result<(), StoreError> {
         let now_ms = self.clock.now_ms();
-        for open in self.store.open_attempts()? {
+        let open = self.store.open_attempts()?;
+        let records = if open.is_empty() { Vec::new() } else { self.store.ledger_load()? };
+        for open in open {
             let key = AttemptKey { query: open.query, attempt: open.attempt };
+            let reserve = records.iter().find(|record| (record.query_id, record.attempt) == (open.query, open.attempt));
+            let reserve = reserve.filter(|_| self.log.state().attempt(&open.query, open.attempt).is_some());
+            let lapse = reserve.map_or_else(Vec::new, |reserve| incidents(IncidentKind::Lapse, now_ms, key, reserve));
             let reason = "the process restarted; the charge stays".to_owned();
             let code = Some(WireCode::Unavailable);
-            self.store.attempt_end(&line(now_ms, key, &About::default(), Decision::Failed, code, reason, 0))?;
+            self.store.attempt_end(&line(now_ms, key, &About::default(), Decision::Failed, code, reason, 0), &lapse)?;
+            self.incidents.count(lapse);
         }
         Ok(())
     }
@@ -108,6 +129,7 @@ impl Core {
             let public = "this holder's agent has stopped answering until a person at the holder decides";
             return Err(Refused::now(Failure { local: reason.to_owned(), ..refusal_failure(WireCode::Unavailable, public) }));
         }
+        self.knows_its_records().map_err(Refused::now)?;
         deadlines(offer, now_ms)?;
         if self.live.len() >= MAX_OPEN_ATTEMPTS {
             let message = format!("this holder has {MAX_OPEN_ATTEMPTS} attempts open already");
@@ -124,6 +146,7 @@ impl Core {
         let Stated { index, min_colluders, min_survivors } = self.cohort_minimum(&admitted)?;
         let floor_ms = self.policy.slot_ms.unwrap_or_else(|| commun_trust::slot::wait_ms(&admitted.plan, &admitted.contract));
         slot_not_too_near(offer, floor_ms)?;
+        self.incidents.check(&admitted.plan).map_err(Refused::now)?;
         self.book.check(&admitted)?;
         // Without its list of objections no question is answered, and none is charged.
         self.engine.ready(&admitted.contract.name).map_err(|error| Refused::now(not_ready(&error)))?;
@@ -154,6 +177,7 @@ impl Core {
                 admitted.permit.reference, admitted.permit.purpose, admitted.permit_hash
             ),
             detail: None,
+            lapse: false,
         }))
     }
 
@@ -274,7 +298,10 @@ impl Core {
     /// Takes log entries; the size read is told back.
     pub(crate) fn entries(&mut self, first: u64, entries: &[Vec<u8>]) -> Result<Outgoing, LogFault> {
         let roster = self.log.state().roster_hash();
-        self.log.append(&self.store, first, entries).inspect_err(|fault| self.health.note(self.clock.now_ms(), fault.to_string()))?;
+        let appended = self.log.append(&self.store, first, entries).and_then(|()| self.compare_records());
+        // A checkpoint that came before its entries.
+        let appended = appended.and_then(|()| if self.heard { self.recall() } else { Ok(()) });
+        appended.inspect_err(|fault| self.health.note(self.clock.now_ms(), fault.to_string()))?;
         if let Some(fault) = self.key_fault().filter(|_| self.log.state().roster_hash() != roster) {
             tracing::error!("{fault}");
             self.health.note(self.clock.now_ms(), fault);
@@ -284,7 +311,10 @@ impl Core {
 
     /// Takes a checkpoint.
     pub(crate) fn checkpoint(&mut self, note: &str) -> Result<(), LogFault> {
-        self.log.checkpoint(&self.store, note).inspect_err(|fault| self.health.note(self.clock.now_ms(), fault.to_string()))
+        let taken = self.log.checkpoint(&self.store, note);
+        self.heard |= taken.is_ok();
+        let taken = taken.and_then(|()| self.recall());
+        taken.inspect_err(|fault| self.health.note(self.clock.now_ms(), fault.to_string()))
     }
 
     pub(super) fn noted(&self, result: Result<(), StoreError>) {

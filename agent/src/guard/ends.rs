@@ -3,9 +3,11 @@
 use commun_domain::WireCode;
 use commun_secagg::agent::Agent;
 use commun_store::agent::Decision;
+use commun_store::incidents::IncidentKind;
 
 use super::attempt::{About, Accepted, AttemptKey, Live};
 use super::core::{Core, line};
+use super::incidents::incidents;
 use super::message::{Failure, Outgoing, local_fault, refusal_failure, shortened};
 
 /// How long after a refund that could not be written it is tried again, in milliseconds.
@@ -26,10 +28,21 @@ impl Core {
         let message = shortened(&failure.public);
         let mut told = vec![Outgoing::Failed { query: key.query, attempt: key.attempt, code: failure.code, message, complaint }];
         // From here on no message of it is sent, whether or not the refund can be written.
-        if working.machine.as_mut().is_some_and(Agent::refund) {
+        let refundable = working.machine.as_mut().is_some_and(Agent::refund);
+        let mut happened = Vec::new();
+        if failure.lapse {
+            happened.extend(incidents(IncidentKind::Lapse, now_ms, key, &working.reserve));
+        }
+        // Its cells have left, the others can be unmasked without it, and nobody asked for its shares.
+        if working.masked && !refundable {
+            happened.extend(incidents(IncidentKind::LeftOut, now_ms, key, &working.reserve));
+        }
+        // Also if they cannot be written: then in this process alone, and the next one finds the attempt open.
+        self.incidents.count(happened.clone());
+        if refundable {
             let reason = format!("{}; nothing that was sent can be unmasked, so the charge was taken back", failure.local);
             let line = line(now_ms, key, &working.about, Decision::Refunded, None, reason, 0);
-            match self.book.refund(&self.store, &working.reserve, &line) {
+            match self.book.refund(&self.store, &working.reserve, &line, &happened) {
                 Ok((seq, record)) => {
                     told.push(Outgoing::Refunded { query: key.query, attempt: key.attempt, seq, record });
                     return told;
@@ -38,7 +51,7 @@ impl Core {
             }
         }
         let line = line(now_ms, key, &working.about, Decision::Failed, Some(failure.code), failure.local.clone(), 0);
-        self.noted(self.store.attempt_end(&line));
+        self.noted(self.store.attempt_end(&line, &happened));
         told
     }
 
@@ -56,7 +69,7 @@ impl Core {
         let bytes = u64::try_from(bytes_sent).unwrap_or(u64::MAX);
         let reason = "the noisy answer was handed to the link".to_owned();
         let line = line(now_ms, key, about, Decision::Answered, None, reason, bytes);
-        self.store.attempt_end(&line).map_err(|error| local_fault(&error))?;
+        self.store.attempt_end(&line, &[]).map_err(|error| local_fault(&error))?;
         self.live.remove(&key);
         tracing::info!(query = %key.query, attempt = key.attempt, bytes, "answered");
         Ok(())
@@ -99,9 +112,13 @@ impl Core {
     pub(super) fn refund(&mut self, key: AttemptKey, accepted: Accepted) -> Option<Outgoing> {
         let reason = "no manifest came by the offer's deadline; the charge was taken back".to_owned();
         let line = line(self.clock.now_ms(), key, &About::admitted(&accepted.admitted), Decision::Refunded, None, reason, 0);
-        match self.book.refund(&self.store, &accepted.reserve, &line) {
+        // It accepted in time, the attempt went on, and no manifest came.
+        let logged = self.log.state().attempt(&key.query, key.attempt).is_some();
+        let left_out = if logged { incidents(IncidentKind::LeftOut, self.clock.now_ms(), key, &accepted.reserve) } else { Vec::new() };
+        match self.book.refund(&self.store, &accepted.reserve, &line, &left_out) {
             Ok((seq, record)) => {
                 tracing::info!(query = %key.query, attempt = key.attempt, "refunded");
+                self.incidents.count(left_out);
                 Some(Outgoing::Refunded { query: key.query, attempt: key.attempt, seq, record })
             }
             Err(error) => {

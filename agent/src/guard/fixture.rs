@@ -173,7 +173,7 @@ impl World {
         world
     }
 
-    fn start(folder: tempfile::TempDir, setup: Setup) -> Self {
+    pub(super) fn start(folder: tempfile::TempDir, setup: Setup) -> Self {
         let clock = Arc::new(TestClock { now_ms: AtomicU64::new(NOW_MS), runs_since: OnceLock::new() });
         let engine = Arc::new(FixedEngine {
             reads: AtomicUsize::new(0),
@@ -204,11 +204,29 @@ impl World {
         Self { folder, clock, engine, health, store, guard }
     }
 
-    /// The process ends and another one starts on the same folder.
+    /// The process ends and another one starts on the same folder, and hears the end of the log.
     pub(super) fn restarted(self, setup: Setup) -> Self {
+        let world = self.restarted_unheard(setup);
+        world.hear();
+        world
+    }
+
+    /// The process ends and another one starts on the same folder. Nothing has come over its link.
+    pub(super) fn restarted_unheard(self, setup: Setup) -> Self {
+        Self::start(self.ended(), setup)
+    }
+
+    /// The process ends, and what is between takes place, such as the copying back of an older folder.
+    pub(super) fn ended(self) -> tempfile::TempDir {
         let Self { folder, guard, store, .. } = self;
         drop((guard, store));
-        Self::start(folder, setup)
+        folder
+    }
+
+    /// A checkpoint over what was read. One that stopped takes none.
+    pub(super) fn hear(&self) {
+        let note = self.note(self.core(|core| core.log.size()), self.root());
+        let _ = self.core(|core| core.checkpoint(&note));
     }
 
     /// Runs one decision as the guard would.

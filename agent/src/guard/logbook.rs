@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use commun_domain::log::{LogEntry, MAX_ENTRY_BYTES};
+use commun_domain::log::{AttemptEntry, LogEntry, MAX_ENTRY_BYTES};
 use commun_domain::{Document, Hash32};
 use commun_store::{AgentStore, StoreError};
 use commun_tlog::checkpoint::Checkpoint;
@@ -16,6 +16,8 @@ use commun_tlog::tree::{Frontier, leaf_hash};
 use commun_trust::{Pins, TrustState};
 use ed25519_dalek::VerifyingKey;
 
+use super::book::BookError;
+use super::lost::OwnLogged;
 use super::stop;
 
 /// Oldest newest checkpoint under which a manifest is answered, in seconds.
@@ -53,6 +55,9 @@ pub enum LogFault {
     /// The agent answers nothing any more.
     #[error("{0}")]
     Stopped(String),
+    /// Records that the log shows and the ledger has not could not be charged. It is tried again with the next checkpoint.
+    #[error("lost records could not be charged: {0}")]
+    Lost(#[source] BookError),
 }
 
 /// The log as this agent has read it.
@@ -69,11 +74,15 @@ pub(crate) struct Logbook {
     stop_file: PathBuf,
     /// Number and reason of the last entry that counts for nothing.
     last_invalid: Option<(u64, String)>,
+    /// Whose records are looked for.
+    holder: String,
+    /// This holder's records in entries that were read, until they are taken.
+    own: Vec<OwnLogged>,
 }
 
 impl Logbook {
     /// Reads the stored log again.
-    pub(crate) fn replay(store: &AgentStore, pins: Pins, state_dir: &Path) -> Result<Self, LogFault> {
+    pub(crate) fn replay(store: &AgentStore, pins: Pins, holder: &str, state_dir: &Path) -> Result<Self, LogFault> {
         let stop_file = state_dir.join(STOP_FILE);
         let mut book = Self {
             state: TrustState::new(pins),
@@ -84,6 +93,8 @@ impl Logbook {
             stop: stop::read(&stop_file),
             stop_file,
             last_invalid: None,
+            holder: holder.to_owned(),
+            own: Vec::new(),
         };
         loop {
             let entries = store.entries(book.size(), REPLAY_BATCH)?;
@@ -123,6 +134,11 @@ impl Logbook {
     /// The newest checkpoint that was verified and has the own root.
     pub(crate) fn verified(&self) -> Option<&Checkpoint> {
         self.verified.as_ref()
+    }
+
+    /// Records of this holder in the entries that were read since this was asked last.
+    pub(super) fn take_own(&mut self) -> Vec<OwnLogged> {
+        std::mem::take(&mut self.own)
     }
 
     /// Number and reason of the last entry that counts for nothing.
@@ -214,10 +230,10 @@ impl Logbook {
         self.stop.clone().map_or(Ok(()), |reason| Err(LogFault::Stopped(reason)))
     }
 
-    fn stop(&mut self, reason: &str) -> LogFault {
+    /// Stops for good: nothing is answered until a person decides.
+    pub(super) fn stop(&mut self, reason: &str) -> LogFault {
         let mut text = format!(
-            "STOPPED: {reason}. This agent answers nothing. Compare the log with the supervisor's, then delete {} and restart",
-            self.stop_file.display()
+            "STOPPED: {reason}. This agent answers nothing. Compare the log with the supervisor's, then stop the agent, run `commun-agent resume` and start it again"
         );
         if let Err(error) = stop::write(&self.stop_file, &text) {
             let _ = write!(text, ". That file could not be written ({error}): a restart would forget this, so do not restart before");
@@ -229,7 +245,13 @@ impl Logbook {
     fn fold(&mut self, bytes: &[u8]) {
         let number = self.size();
         let counted = match LogEntry::from_bytes(bytes) {
-            Ok(entry) => self.state.apply(number, &entry).map_err(|error| format!("{}: {error}", entry.kind())),
+            Ok(entry) => {
+                let applied = self.state.apply(number, &entry).map_err(|error| format!("{}: {error}", entry.kind()));
+                if let (Ok(()), LogEntry::Attempt(attempt)) = (&applied, &entry) {
+                    self.own.extend(own_record(&self.state, &self.holder, attempt));
+                }
+                applied
+            }
             // A leaf like any other, without a meaning. Not a stop: a later version's kind of entry must not silence an older agent.
             Err(error) => self.state.skip(number).map_err(|error| error.to_string()).and(Err(format!(
                 "it cannot be read ({error}), so it changes no trust; update this agent if it is older than the coordinator"
@@ -245,4 +267,12 @@ impl Logbook {
         self.frontier.append(leaf_hash(bytes));
         self.roots.push(Hash32::from_bytes(self.frontier.root()));
     }
+}
+
+/// The holder's record in an attempt that counts: under the roster in force in its place, which the attempt names.
+fn own_record(state: &TrustState, holder: &str, attempt: &AttemptEntry) -> Option<OwnLogged> {
+    let index = state.roster()?.holder(holder)?.index;
+    let record = attempt.records.iter().find(|record| record.index == index)?;
+    let query = attempt.query.document_hash().into();
+    Some(OwnLogged { query, attempt: attempt.attempt, seq: record.seq, record: record.record })
 }

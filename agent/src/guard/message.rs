@@ -121,6 +121,8 @@ pub(crate) struct Failure {
     pub(crate) local: String,
     /// For the holder's own status.
     pub(crate) detail: Option<Detail>,
+    /// Whether it may have come from the data: the slot was missed, or the reading had begun.
+    pub(crate) lapse: bool,
 }
 
 /// A text that may quote data: `Debug` hides it, and there is no `Display`.
@@ -150,7 +152,7 @@ impl Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let local = format!("{} ({})", refusal.message, refusal.hint);
-        Self { code: refusal.code, public: refusal.message, local, detail: None }
+        Self { code: refusal.code, public: refusal.message, local, detail: None, lapse: false }
     }
 }
 
@@ -180,19 +182,24 @@ impl From<Refusal> for Refused {
 }
 
 pub(super) fn refusal_failure(code: WireCode, message: &str) -> Failure {
-    Failure { code, public: message.to_owned(), local: message.to_owned(), detail: None }
+    Failure { code, public: message.to_owned(), local: message.to_owned(), detail: None, lapse: false }
 }
 
 /// A fault of this machine: others learn only that there is one.
 pub(super) fn local_fault(error: &dyn std::fmt::Display) -> Failure {
     let public = "this holder's store cannot take the query now".to_owned();
-    Failure { code: WireCode::Unavailable, public, local: error.to_string(), detail: None }
+    Failure { code: WireCode::Unavailable, public, local: error.to_string(), detail: None, lapse: false }
 }
 
 /// The holder's files are not as its binding says: others learn only that there is no answer.
 pub(super) fn not_ready(error: &EngineError) -> Failure {
     let public = "this holder cannot answer now; its engineer finds the reason in the agent's journal and status".to_owned();
-    Failure { code: WireCode::Unavailable, public, local: error.to_string(), detail: None }
+    Failure { code: WireCode::Unavailable, public, local: error.to_string(), detail: None, lapse: false }
+}
+
+/// The slot has passed.
+pub(super) fn late() -> Failure {
+    Failure { lapse: true, ..refusal_failure(WireCode::Unavailable, "the slot passed before the answer was ready") }
 }
 
 pub(super) fn failed(key: AttemptKey, code: WireCode, message: &str) -> Outgoing {

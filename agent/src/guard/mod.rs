@@ -7,7 +7,9 @@ mod attempt;
 mod book;
 mod core;
 mod ends;
+mod incidents;
 mod logbook;
+mod lost;
 mod message;
 mod report;
 mod rounds;
@@ -35,6 +37,8 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use self::attempt::AttemptKey;
 use self::book::Book;
 use self::core::{Core, Policy};
+use self::incidents::Incidents;
+use self::lost::Recall;
 use crate::health::Health;
 
 pub use self::book::BookError;
@@ -94,6 +98,11 @@ pub struct Parts {
     pub health: Arc<Health>,
 }
 
+/// The file that remembers a stop.
+pub(crate) fn stop_file(state_dir: &Path) -> std::path::PathBuf {
+    state_dir.join(logbook::STOP_FILE)
+}
+
 /// The guard of one holder.
 pub struct Guard {
     core: Arc<Mutex<Core>>,
@@ -114,7 +123,7 @@ impl Guard {
     /// Reads the ledger and the log again, and ends what an earlier process left open.
     pub fn start(parts: Parts, state_dir: &Path) -> Result<Arc<Self>, GuardError> {
         let book = Book::load(&parts.store, &parts.holder)?;
-        let log = Logbook::replay(&parts.store, Pins { bundle: parts.bundle_sha256 }, state_dir)?;
+        let log = Logbook::replay(&parts.store, Pins { bundle: parts.bundle_sha256 }, &parts.holder, state_dir)?;
         if let Some(reason) = log.stopped() {
             tracing::error!("{reason}");
         }
@@ -126,7 +135,12 @@ impl Guard {
             min_survivors: parts.min_survivors,
             slot_ms: parts.slot_ms,
         };
-        let core = Core {
+        let mut core = Core {
+            incidents: Incidents::load(&parts.store)?,
+            decided_at: parts.store.last_decision()?.map(|decision| decision.ledger_seq),
+            started_ms: parts.clock.now_ms(),
+            recall: Recall::Reading(Vec::new()),
+            heard: false,
             store: parts.store,
             engine: Arc::clone(&parts.engine),
             log,
@@ -139,6 +153,9 @@ impl Guard {
             live: std::collections::BTreeMap::new(),
         };
         core.close_open_attempts()?;
+        if let Err(fault) = core.compare_records() {
+            tracing::error!("{fault}");
+        }
         Ok(Arc::new(Self {
             core: Arc::new(Mutex::new(core)),
             engine: parts.engine,

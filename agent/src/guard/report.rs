@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use commun_domain::Document;
+use commun_domain::calendar::Period;
+use commun_domain::contract::DataContract;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Live;
@@ -53,6 +55,9 @@ pub struct Report {
     /// What keeps questions under accepted permits from being answered now, each fault once.
     #[serde(default)]
     pub not_ready: Vec<String>,
+    /// What a person has to look at, in words, and whether questions are refused because of it.
+    #[serde(default)]
+    pub incidents: Vec<String>,
     /// Entries whose bytes this agent cannot read: leaves of the tree that change no trust.
     pub unreadable_entries: u64,
     /// Number and reason of the last log entry that counts for nothing.
@@ -77,6 +82,7 @@ impl Core {
             checkpoint_unix: verified.map(|checkpoint| checkpoint.time_unix),
             stopped: self.log.stopped().map(str::to_owned),
             not_ready: self.not_ready(),
+            incidents: self.incidents.report(|domain, period| self.partition(domain, period)),
             unreadable_entries: self.log.state().skipped(),
             last_invalid_entry: self.log.last_invalid().cloned(),
             accepted_permits: self.permits(),
@@ -104,7 +110,8 @@ impl Core {
         let permits = self.policy.accept_permits.iter().filter_map(|hash| self.log.state().permit(hash));
         let faults: BTreeSet<String> =
             permits.filter_map(|permit| self.engine.ready(&permit.contract_name).err()).map(|error| error.to_string()).collect();
-        self.key_fault().into_iter().chain(faults).collect()
+        let reading = self.knows_its_records().err().map(|failure| failure.local);
+        self.key_fault().into_iter().chain(reading).chain(faults).collect()
     }
 
     fn permits(&self) -> Vec<PermitReport> {
@@ -121,18 +128,24 @@ impl Core {
         self.policy.accept_permits.iter().map(report).collect()
     }
 
+    /// The newest data contract of a budget domain.
+    fn contract_of(&self, domain: &str) -> Option<&DataContract> {
+        let contracts = self.log.state().contracts().map(|(_, contract)| contract);
+        contracts.filter(|contract| contract.budget_domain == domain).max_by_key(|contract| contract.version)
+    }
+
+    /// A partition for people.
+    fn partition(&self, domain: &str, period: Period) -> String {
+        self.contract_of(domain).map_or_else(|| period.0.to_string(), |contract| contract.calendar.format(period))
+    }
+
     fn budgets(&self) -> Vec<Budget> {
-        let state = self.log.state();
-        let contract_of = |domain: &str| {
-            let of_domain = state.contracts().map(|(_, contract)| contract).filter(|contract| contract.budget_domain == domain);
-            of_domain.max_by_key(|contract| contract.version)
-        };
-        let budget = |(domain, period): &(String, commun_domain::calendar::Period)| {
-            let contract = contract_of(domain);
+        let budget = |(domain, period): &(String, Period)| {
+            let contract = self.contract_of(domain);
             let spent = self.book.spent(domain, *period, None);
             Budget {
                 domain: domain.clone(),
-                partition: contract.map_or_else(|| period.0.to_string(), |contract| contract.calendar.format(*period)),
+                partition: self.partition(domain, *period),
                 spent_rho_units: spent.rho.units(),
                 cap_rho_units: contract.map(|contract| contract.rho_cap.units()),
                 spent_delta_units: spent.delta.units(),

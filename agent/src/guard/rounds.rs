@@ -12,7 +12,7 @@ use commun_trust::cohort;
 
 use super::attempt::{AttemptKey, Bound, Live};
 use super::core::{Core, line};
-use super::message::{Failure, Outgoing, RoundMessage, local_fault, refusal_failure};
+use super::message::{Failure, Outgoing, RoundMessage, late, local_fault, refusal_failure};
 
 impl Core {
     /// The attempt of a manifest that was checked, as the protocol has it.
@@ -28,7 +28,7 @@ impl Core {
         let Some(Live::Bound(working)) = self.live.get_mut(&key) else { return Ok(None) };
         let mut machine = Agent::accepted(attempt.identity(), index, self.key.clone());
         let made = machine.manifest(attempt).and_then(|()| machine.keys(cells, now_ms, standing));
-        let reply = made.map_err(refused_failure)?;
+        let reply = made.map_err(|refused| if refused == Refused::Late { late() } else { refused_failure(refused) })?;
         working.machine = Some(machine);
         self.faults.at("agent.keys");
         Ok(Some(outgoing(key, reply)))
@@ -79,7 +79,7 @@ impl Core {
         if working.machine.as_ref().is_some_and(|machine| machine.transcript().is_some()) {
             let reason = "the shares that unmask the sum were handed to the link".to_owned();
             let line = line(now_ms, key, &working.about, Decision::Answered, None, reason, 0);
-            self.store.attempt_end(&line).map_err(|error| local_fault(&error))?;
+            self.store.attempt_end(&line, &[]).map_err(|error| local_fault(&error))?;
             self.live.remove(&key);
             tracing::info!(query = %key.query, attempt = key.attempt, "answered");
             self.faults.at("agent.unmasking");

@@ -18,7 +18,7 @@ use futures::{FutureExt, TryFutureExt};
 use zeroize::Zeroizing;
 
 use super::attempt::Bound;
-use super::message::{Detail, Failure, Outgoing, refusal_failure};
+use super::message::{Detail, Failure, Outgoing, late};
 use super::{Guard, lock};
 
 /// Longest wait for the log entries and the checkpoint that a manifest names, if they come after it.
@@ -67,7 +67,6 @@ async fn answer(guard: &Guard, bound: &Arc<Bound>) -> Result<Option<Outgoing>, F
     let key = bound.key();
     wait_for_log(guard, bound).await;
     checked(guard, bound).await?;
-    let late = || refusal_failure(WireCode::Unavailable, "the slot passed before the answer was ready");
     let slot_ms = bound.manifest.slot_ms;
 
     let turn = tokio::time::timeout(until(guard, slot_ms), guard.reading.acquire()).await;
@@ -197,7 +196,13 @@ fn until(guard: &Guard, time_ms: u64) -> Duration {
 
 /// A fault on this machine. Its class may be written down; its detail may quote data.
 fn failure_here(class: &str, detail: impl std::fmt::Display) -> Failure {
-    Failure { code: WireCode::Internal, public: NO_ANSWER.to_owned(), local: class.to_owned(), detail: Some(Detail::new(detail)) }
+    Failure {
+        code: WireCode::Internal,
+        public: NO_ANSWER.to_owned(),
+        local: class.to_owned(),
+        detail: Some(Detail::new(detail)),
+        lapse: true,
+    }
 }
 
 /// The class of an engine's fault, with names that the holder's binding and the data contract give. What the engine itself says of a file, a

@@ -124,6 +124,10 @@ impl Link {
         // Before it counts as connected, so that it has no less to read when the first offer comes.
         let mut sent = Sent { entries: hello.log_size, ..Sent::default() };
         let head = self.app.log.subscribe();
+        // An agent answers nothing before it has a checkpoint of after its start.
+        if let Err(error) = call(&self.app, |app| Ok(app.log.checkpoint_of_now()?)).await {
+            tracing::error!(holder = self.holder, %error, "the checkpoint was not signed again for a new connection");
+        }
         self.catch_up(&mut sent).await?;
         let mut connection = self.app.agents.connect(&self.holder, info);
         tracing::info!(holder = self.holder, "agent connected");

@@ -93,6 +93,8 @@ pub struct Head {
     pub root: Hash32,
     /// Signed checkpoint; empty until there is a trust bundle, which names the log.
     pub note: Arc<str>,
+    /// When it was signed, seconds since 1970; 0 before.
+    pub signed_unix: u64,
 }
 
 /// The log and what follows from it.
@@ -137,7 +139,7 @@ impl Log {
         for record in store.ledger_load()? {
             state.charge(&record)?;
         }
-        let head = Head { size: frontier.size(), root: Hash32::from_bytes(frontier.root()), note: "".into() };
+        let head = Head { size: frontier.size(), root: Hash32::from_bytes(frontier.root()), note: "".into(), signed_unix: 0 };
         let log = Self { store, state: RwLock::new(state), writer: Mutex::new(frontier), key, clock, head: watch::channel(head).0 };
         log.refresh_checkpoint()?;
         Ok(log)
@@ -255,6 +257,13 @@ impl Log {
         self.sign(&writer).map(drop)
     }
 
+    /// Signs the end of the log again unless that was done within this second: for an agent that has just started.
+    pub fn checkpoint_of_now(&self) -> Result<(), LogError> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let signed_unix = self.head.borrow().signed_unix;
+        if signed_unix < self.clock.now_unix() { self.sign(&writer).map(drop) } else { Ok(()) }
+    }
+
     fn append(
         &self,
         writer: &mut Frontier,
@@ -283,9 +292,10 @@ impl Log {
 
     fn sign(&self, writer: &Frontier) -> Result<Head, LogError> {
         let (size, root) = (writer.size(), writer.root());
+        let signed_unix = self.clock.now_unix();
         let note = match self.read(|state| state.trust.bundle().map(|bundle| bundle.log_origin.clone())) {
             Some(origin) => {
-                let checkpoint = Checkpoint { origin: origin.clone(), size, root, time_unix: self.clock.now_unix() };
+                let checkpoint = Checkpoint { origin: origin.clone(), size, root, time_unix: signed_unix };
                 // As C2SP recommends, the key's name is the origin.
                 checkpoint.sign(&origin, &self.key)?
             }
@@ -297,7 +307,7 @@ impl Log {
             // The entries are durable and the note can be made again: a full disk here costs nothing.
             tracing::warn!(size, %error, "the checkpoint was signed but not stored");
         }
-        let head = Head { size, root: Hash32::from_bytes(root), note: note.into() };
+        let head = Head { size, root: Hash32::from_bytes(root), note: note.into(), signed_unix };
         self.head.send_replace(head.clone());
         Ok(head)
     }

@@ -180,6 +180,24 @@ mod tests {
         assert_ne!(release_names(&counts, &law, &open_key(1024)).unwrap(), release_names(&counts, &law, &open_key(1024)).unwrap());
     }
 
+    /// A cut by exact counts would leave the same names each time, and tell which of two has one person more.
+    #[test]
+    fn p1_a_list_that_would_be_too_long_is_cut_by_noisy_counts() {
+        let counts = NameCounts { partitions: vec![(0..40).map(|number| (format!("n{number:02}"), 100_000)).collect()] };
+        let law = NamesLaw { s2: 10_000, threshold: 1 };
+        let released = || release_names(&counts, &law, &open_key(20)).unwrap();
+        let lists: std::collections::BTreeSet<Vec<String>> = (0..4).map(|_| released()).collect();
+        assert!(lists.len() > 1 && lists.iter().all(|list| list.len() == 20), "{lists:?}");
+    }
+
+    /// One draw for all would let all of them pass, or none.
+    #[test]
+    fn p2_each_name_has_noise_of_its_own() {
+        let passed = release_names(&alone(1_000, 20), &NamesLaw { s2: 10_000, threshold: 20 }, &open_key(1024)).unwrap().len();
+        // Half of a thousand, within twelve standard errors.
+        assert!((310..=690).contains(&passed), "{passed}");
+    }
+
     #[test]
     fn each_partition_has_a_threshold_of_its_own_and_one_is_enough() {
         let law = NamesLaw { s2: 4, threshold: 60 };

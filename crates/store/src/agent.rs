@@ -12,8 +12,9 @@ use rusqlite::{Row, Transaction, params};
 
 use crate::columns::{self, attempt, integer, optional_hash, query_id, unsigned, word, words};
 use crate::error::StoreError;
+use crate::incidents::Incident;
 use crate::store::{Side, Store};
-use crate::{ledger, log};
+use crate::{incidents, ledger, log};
 
 /// The agent's side.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub enum Agent {}
 impl Side for Agent {
     const NAME: &'static str = "agent";
     const APPLICATION_ID: i32 = i32::from_be_bytes(*b"CmAg");
-    const MIGRATIONS: &'static [&'static str] = &[log::SCHEMA, ledger::SCHEMA, include_str!("schema/agent.sql")];
+    const MIGRATIONS: &'static [&'static str] = &[log::SCHEMA, ledger::SCHEMA, include_str!("schema/agent.sql"), incidents::SCHEMA];
 }
 
 /// The agent's store.
@@ -43,6 +44,8 @@ words!(
         Failed = "failed",
         /// Took its charge back.
         Refunded = "refunded",
+        /// Charged what an earlier state of this store, or a copy of it, had reserved: the log shows it.
+        Charged = "charged",
     }
 );
 
@@ -134,29 +137,52 @@ impl AgentStore {
         })
     }
 
-    /// Ends an open attempt, with its answer or without one; the charge stays.
+    /// Ends an open attempt, with its answer or without one; the charge stays. With it stands what a person has to look at.
     ///
     /// # Errors
     /// [`StoreError::AttemptNotOpen`] when it has not begun or has ended.
-    pub fn attempt_end(&self, line: &JournalLine) -> Result<(), StoreError> {
+    pub fn attempt_end(&self, line: &JournalLine, incidents: &[Incident]) -> Result<(), StoreError> {
         self.run("end attempt", |tx| {
             expect_line(line, &[Decision::Answered, Decision::Failed], (line.query, line.attempt))?;
             end(tx, line)?;
+            incidents::append(tx, incidents)?;
             journal(tx, line).map(drop)
         })
     }
 
-    /// Ends an open attempt and takes its charge back.
+    /// Ends an open attempt and takes its charge back. With it stands what a person has to look at.
     ///
     /// # Errors
     /// [`StoreError::AttemptNotOpen`] when it has not begun or has ended; [`StoreError::NotNext`] when the record does not continue the ledger.
-    pub fn attempt_refund(&self, refund: &LedgerRecord, line: &JournalLine) -> Result<(), StoreError> {
+    pub fn attempt_refund(&self, refund: &LedgerRecord, line: &JournalLine, incidents: &[Incident]) -> Result<(), StoreError> {
         self.run("refund attempt", |tx| {
             ledger::expect_kind(refund, RecordKind::Refund)?;
             expect_line(line, &[Decision::Refunded], (refund.query_id, refund.attempt))?;
             end(tx, line)?;
+            incidents::append(tx, incidents)?;
             ledger::append(tx, refund)?;
             journal(tx, line).map(drop)
+        })
+    }
+
+    /// Charges attempts of which the log has a record of this holder that this store does not have, all or none. Each is known from then on, so
+    /// that it is not begun again; one that is known already, as after a restored copy of the newest days, keeps the state that it has.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherRecord`] and [`StoreError::OtherLine`] when a record is no RESET or a line not its own; [`StoreError::NotNext`] when a
+    /// record does not continue the ledger.
+    pub fn charge_lost(&self, lost: &[(LedgerRecord, JournalLine)]) -> Result<(), StoreError> {
+        self.run("charge lost records", |tx| {
+            for (reset, line) in lost {
+                ledger::expect_kind(reset, RecordKind::Reset)?;
+                expect_line(line, &[Decision::Charged], (reset.query_id, reset.attempt))?;
+                if !known(tx, &line.query, line.attempt)? {
+                    insert(tx, line, Decision::Failed.as_str(), &line.reason)?;
+                }
+                ledger::append(tx, reset)?;
+                journal(tx, line)?;
+            }
+            Ok(())
         })
     }
 

@@ -11,6 +11,7 @@
 pub mod agent;
 pub mod coordinator;
 pub mod error;
+pub mod incidents;
 pub mod ledger;
 pub mod log;
 pub mod store;

@@ -227,7 +227,7 @@ pub(crate) fn in_time(query: &Query, permit: &Permit, now_unix: u64) -> Result<(
     Ok(())
 }
 
-fn contract_of<'a>(state: &'a TrustState, query: &Query, permit: &Permit) -> Result<&'a DataContract, Refusal> {
+pub(crate) fn contract_of<'a>(state: &'a TrustState, query: &Query, permit: &Permit) -> Result<&'a DataContract, Refusal> {
     if query.contract != permit.contract {
         return refuse(
             WireCode::NotPermitted,
@@ -324,7 +324,7 @@ fn used_classes(plan: &PrivatePlan) -> BTreeSet<QueryClass> {
     classes
 }
 
-fn requested_rho(query: &Query, contract: &DataContract) -> Result<Rho, Refusal> {
+pub(crate) fn requested_rho(query: &Query, contract: &DataContract) -> Result<Rho, Refusal> {
     let rho = match query.settings.price {
         PriceRequest::Rho(rho) => rho,
         PriceRequest::Epsilon(epsilon) => rho_for_epsilon(epsilon, contract.delta_conv)

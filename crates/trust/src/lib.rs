@@ -7,6 +7,7 @@
 //! agent), TLS identity (`commun-identity`), which alone authorises nothing.
 
 pub mod admit;
+pub mod charged;
 pub mod cohort;
 pub mod manifest;
 pub mod names;
@@ -15,6 +16,7 @@ pub mod slot;
 pub mod state;
 
 pub use admit::{Admitted, NAMES_ATTEMPT, NUMBERS_ATTEMPT, admit, covers, replay_key, within_limit};
+pub use charged::{Charged, charged};
 pub use cohort::Shape;
 pub use manifest::{OwnReserve, Reply, When, check_answer, check_manifest, check_public, check_reply};
 pub use names::admit_numbers;

@@ -49,11 +49,13 @@ pub(crate) struct Setup {
     pub(crate) accepted: bool,
     /// `manifest_ms` of the coordinator; `reply_ms` is half of it.
     pub(crate) manifest_ms: u32,
+    /// From a manifest to its slot, in milliseconds.
+    pub(crate) slot_ms: u64,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { holders: 1, contract: CONTRACT, permit: PermitSpec::default(), accepted: true, manifest_ms: 20_000 }
+        Self { holders: 1, contract: CONTRACT, permit: PermitSpec::default(), accepted: true, manifest_ms: 20_000, slot_ms: SLOT_MS }
     }
 }
 
@@ -208,6 +210,7 @@ impl Federation {
         std::fs::create_dir_all(self.path("coordinator")).unwrap();
         let limit = self.max_pages.0.map_or_else(String::new, |pages| format!("[limits]\nmax_store_pages = {pages}\n"));
         let (pin, manifest_ms, reply_ms) = (self.bundle_pin(), self.setup.manifest_ms, self.setup.manifest_ms / 2);
+        let slot_ms = self.setup.slot_ms;
         let config = format!(
             r#"listen = "{}"
 trust_domain = "{TRUST_DOMAIN}"
@@ -224,7 +227,7 @@ bundle_sha256 = "{pin}"
 [deadlines]
 reply_ms = {reply_ms}
 manifest_ms = {manifest_ms}
-slot_ms = {SLOT_MS}
+slot_ms = {slot_ms}
 round_ms = 10000
 {limit}"#,
             self.address
@@ -424,6 +427,12 @@ bundle_sha256 = "{pin}"
     pub(crate) fn agent_command(&self, holder: usize, command: &str, args: &[&str]) -> Output {
         let config = self.at(&format!("{}/agent.toml", Self::holder_name(holder)));
         run("commun-agent", [command, "--config", &config].into_iter().chain(args.iter().copied()))
+    }
+
+    /// A person's decision that an agent, which does not run, goes on.
+    #[track_caller]
+    pub(crate) fn resume(&self, holder: usize) -> String {
+        self.agent_command(holder, "resume", &["--reason", "looked into by the test"]).done()
     }
 
     /// Where a fault is told.

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::similar_names, clippy::type_complexity, reason = "a test fails by panicking")]
 
 mod answers;
+mod incidents;
 mod log;
+mod lost;
 mod offers;
 mod refunds;
 mod rounds;

@@ -69,11 +69,15 @@ impl OpenKey {
 }
 
 /// Whether a text is a name: 1 to `max_bytes` bytes, no white space at its ends, no control characters, and none that are invisible or turn the direction
-/// of writing: names are shown on terminals, and two that look alike should be one. Any other text of the column is NULL.
+/// of writing (Unicode's default-ignorable code points, and blanks that are letters or symbols): names are shown on terminals, and two that look alike
+/// should be one. Any other text of the column is NULL.
 pub fn is_open_name(text: &str, max_bytes: u16) -> bool {
     let hidden = |c: char| {
         c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}')
+            || matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}')
+            || matches!(c, '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
     };
     (1..=usize::from(max_bytes)).contains(&text.len()) && text.trim() == text && !text.chars().any(hidden)
 }
@@ -142,6 +146,12 @@ mod tests {
         }
         for text in ["", " ", " a", "a ", "a\n", "a\tb", "\u{1b}[2J", "a\u{202e}b", "a\u{200b}b", "\u{feff}a", "123456789", "ééééé"] {
             assert!(!is_open_name(text, 8), "{text:?}");
+        }
+        // Default-ignorable ones, and blanks that are letters or symbols.
+        for hidden in
+            ['\u{34f}', '\u{115f}', '\u{17b4}', '\u{180b}', '\u{2800}', '\u{3164}', '\u{fe0f}', '\u{ffa0}', '\u{fffb}', '\u{e0061}']
+        {
+            assert!(!is_open_name(&format!("a{hidden}b"), 8), "{hidden:?}");
         }
     }
 

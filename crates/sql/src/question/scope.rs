@@ -74,6 +74,8 @@ pub(crate) struct Source {
     /// How it may be written before a column: `[alias]`, or `[table]` and `[contract, table]`.
     pub(crate) qualifiers: Vec<Vec<String>>,
     pub(crate) columns: Vec<(String, Meaning)>,
+    /// Columns that USING has made one with an earlier table's: found there, unless this table is named.
+    pub(crate) merged: Vec<String>,
 }
 
 /// A code list that the question uses, and where.
@@ -125,7 +127,7 @@ impl<'a> Scope<'a> {
         columns.push((contract.unit_column.clone(), Meaning::Unit));
         let qualifiers = qualifiers(contract, &table.name, alias);
         let mut scope = Self::of_relation(contract, Relation::Table(table.name.clone()), table.max_rows_per_person, effort);
-        scope.sources.push(Source { qualifiers, columns });
+        scope.sources.push(Source { qualifiers, columns, merged: Vec::new() });
         scope
     }
 
@@ -213,8 +215,9 @@ impl<'a> Scope<'a> {
             ));
         }
         let name = plain_name(ident)?;
+        let here: Vec<&Source> = sources.into_iter().filter(|source| !qualifiers.is_empty() || !source.merged.contains(&name)).collect();
         let found: Vec<&Meaning> =
-            sources.iter().flat_map(|source| &source.columns).filter(|(other, _)| *other == name).map(|(_, meaning)| meaning).collect();
+            here.iter().flat_map(|source| &source.columns).filter(|(other, _)| *other == name).map(|(_, meaning)| meaning).collect();
         match found.as_slice() {
             [] => Err(invalid(at, format!("there is no column {name} here"), self.names())),
             [Meaning::Typed(typed)] => {
@@ -227,7 +230,7 @@ impl<'a> Scope<'a> {
             [meaning] => Ok(Some((*meaning).clone())),
             _ => {
                 let called: Vec<String> =
-                    sources.iter().filter(|s| s.columns.iter().any(|(other, _)| *other == name)).map(|s| s.called()).collect();
+                    here.iter().filter(|s| s.columns.iter().any(|(other, _)| *other == name)).map(|s| s.called()).collect();
                 let hint =
                     format!("write one of: {}", called.iter().map(|called| format!("{called}.{name}")).collect::<Vec<_>>().join(", "));
                 Err(invalid(at, format!("several tables have a column {name}"), hint))
@@ -251,6 +254,11 @@ impl<'a> Scope<'a> {
 }
 
 impl Source {
+    /// Columns that `*` stands for.
+    pub(crate) fn own_columns(&self) -> impl Iterator<Item = &(String, Meaning)> {
+        self.columns.iter().filter(|(name, _)| !self.merged.contains(name))
+    }
+
     fn called(&self) -> String {
         self.qualifiers.first().map_or_else(String::new, |parts| parts.join("."))
     }

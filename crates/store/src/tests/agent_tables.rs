@@ -57,7 +57,7 @@ fn an_attempt_begins_once_for_ever() {
     let known = |result| matches!(result, Err(StoreError::AttemptKnown { attempt: 1, .. }));
     assert!(known(accept(&store, &again)));
     assert!(known(store.attempt_refuse(&line(1, Decision::Refused))));
-    store.attempt_end(&line(1, Decision::Answered)).unwrap();
+    store.attempt_end(&line(1, Decision::Answered), &[]).unwrap();
     assert!(known(accept(&store, &again)));
     drop(store);
     let store = place.open::<Agent>();
@@ -69,7 +69,7 @@ fn a_refused_attempt_is_known_and_never_accepted() {
     let store = Place::new().open::<Agent>();
     store.attempt_refuse(&line(1, Decision::Refused)).unwrap();
     assert!(matches!(accept(&store, &record("a", None, 1, RecordKind::Reserve)), Err(StoreError::AttemptKnown { .. })));
-    assert!(matches!(store.attempt_end(&line(1, Decision::Failed)), Err(StoreError::AttemptNotOpen { .. })));
+    assert!(matches!(store.attempt_end(&line(1, Decision::Failed), &[]), Err(StoreError::AttemptNotOpen { .. })));
     assert!(store.open_attempts().unwrap().is_empty() && store.ledger_load().unwrap().is_empty());
     assert_eq!(store.journal_tail(9).unwrap(), [(1, line(1, Decision::Refused))]);
 }
@@ -78,15 +78,15 @@ fn a_refused_attempt_is_known_and_never_accepted() {
 fn an_attempt_ends_once() {
     let store = Place::new().open::<Agent>();
     let not_open = |result| matches!(result, Err(StoreError::AttemptNotOpen { attempt: 1, .. }));
-    assert!(not_open(store.attempt_end(&line(1, Decision::Failed))), "never begun");
+    assert!(not_open(store.attempt_end(&line(1, Decision::Failed), &[])), "never begun");
     accept(&store, &record("a", None, 1, RecordKind::Reserve)).unwrap();
-    store.attempt_end(&line(1, Decision::Failed)).unwrap();
-    assert!(not_open(store.attempt_end(&line(1, Decision::Answered))));
+    store.attempt_end(&line(1, Decision::Failed), &[]).unwrap();
+    assert!(not_open(store.attempt_end(&line(1, Decision::Answered), &[])));
     let decisions: Vec<_> = store.journal_tail(9).unwrap().into_iter().map(|(_, line)| line.decision).collect();
     assert_eq!(decisions, [Decision::Accepted, Decision::Failed], "what was refused is not journaled");
     // Acceptances, refusals and refunds end nothing by this call.
     for decision in [Decision::Accepted, Decision::Refused, Decision::Refunded] {
-        assert!(matches!(store.attempt_end(&line(1, decision)), Err(StoreError::OtherLine { .. })));
+        assert!(matches!(store.attempt_end(&line(1, decision), &[]), Err(StoreError::OtherLine { .. })));
     }
 }
 
@@ -100,7 +100,7 @@ fn attempts_left_open_by_an_earlier_process_are_found_after_a_restart() {
         store.attempt_accept(&reserve, &JournalLine { time_ms, ..line(number, Decision::Accepted) }).unwrap();
         before = Some(reserve);
     }
-    store.attempt_refund(&record("a", before.as_ref(), 3, RecordKind::Refund), &line(3, Decision::Refunded)).unwrap();
+    store.attempt_refund(&record("a", before.as_ref(), 3, RecordKind::Refund), &line(3, Decision::Refunded), &[]).unwrap();
     drop(store);
     let open = |number, begun_ms| OpenAttempt { query: query(number), attempt: 1, begun_ms };
     assert_eq!(place.open::<Agent>().open_attempts().unwrap(), [open(2, 10), open(1, 20)]);

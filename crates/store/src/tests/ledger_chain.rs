@@ -66,9 +66,9 @@ fn p8_an_attempt_is_reserved_once_and_refunded_once() {
 
     let refund = record("a", Some(&reserve), 1, RecordKind::Refund);
     let refunded = line_of(&refund, Decision::Refunded);
-    store.attempt_refund(&refund, &refunded).unwrap();
+    store.attempt_refund(&refund, &refunded, &[]).unwrap();
     let second = record("a", Some(&refund), 1, RecordKind::Refund);
-    let error = store.attempt_refund(&second, &refunded).unwrap_err();
+    let error = store.attempt_refund(&second, &refunded, &[]).unwrap_err();
     assert!(matches!(error, StoreError::AttemptNotOpen { attempt: 1, .. }), "{error}");
     let error = store.ledger_append(&second).unwrap_err();
     assert!(matches!(error, StoreError::AlreadyRecorded { query: of, kind: "refund", .. } if of == query(1)), "{error}");
@@ -95,11 +95,11 @@ fn p8_a_decision_that_is_refused_in_a_part_writes_none_of_it() {
     let refund = record("a", Some(&reserve), 1, RecordKind::Refund);
     let refunded = line_of(&refund, Decision::Refunded);
     let forked = record("a", None, 1, RecordKind::Refund);
-    assert!(matches!(store.attempt_refund(&forked, &refunded), Err(StoreError::NotNext { .. })));
-    assert!(matches!(store.attempt_refund(&reserve, &refunded), Err(StoreError::OtherRecord { .. })));
-    assert!(matches!(store.attempt_refund(&refund, &accepted), Err(StoreError::OtherLine { .. })));
+    assert!(matches!(store.attempt_refund(&forked, &refunded, &[]), Err(StoreError::NotNext { .. })));
+    assert!(matches!(store.attempt_refund(&reserve, &refunded, &[]), Err(StoreError::OtherRecord { .. })));
+    assert!(matches!(store.attempt_refund(&refund, &accepted, &[]), Err(StoreError::OtherLine { .. })));
     assert_eq!((store.open_attempts().unwrap().len(), store.journal_tail(9).unwrap().len()), (1, 1));
-    store.attempt_refund(&refund, &refunded).unwrap();
+    store.attempt_refund(&refund, &refunded, &[]).unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod agent_tables;
 mod coordinator_tables;
 mod durability;
+mod incidents;
 mod ledger_chain;
 mod log_order;
 mod opening;

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use commun_privacy::ledger::RecordKind;
 use rusqlite::Connection;
 
-use super::{Place, accept, record};
-use crate::agent::{Agent, AgentStore};
+use super::{Place, accept, line_of, record};
+use crate::agent::{Agent, AgentStore, Decision};
 use crate::coordinator::Coordinator;
 use crate::error::StoreError;
 use crate::store::{Side, Store, StoreOptions};
@@ -100,6 +100,25 @@ fn a_file_of_an_earlier_version_gets_the_missing_scripts_and_keeps_its_rows() {
     let store = place.open::<Agent>();
     assert_eq!(store.size().unwrap(), 1);
     accept(&store, &record("a", None, 1, RecordKind::Reserve)).unwrap();
+}
+
+#[test]
+fn the_journal_of_an_earlier_version_keeps_its_lines_and_takes_the_new_word() {
+    let place = Place::new();
+    let old = Connection::open(place.path()).unwrap();
+    for script in &Agent::MIGRATIONS[..3] {
+        old.execute_batch(script).unwrap();
+    }
+    old.execute_batch("INSERT INTO journal VALUES (1, 5, zeroblob(32), 1, NULL, NULL, 'SELECT', 'refused', NULL, 'no permit', 0)").unwrap();
+    old.pragma_update(None, "application_id", Agent::APPLICATION_ID).unwrap();
+    old.pragma_update(None, "user_version", 3).unwrap();
+    drop(old);
+    let store = place.open::<Agent>();
+    let lines = store.journal_tail(9).unwrap();
+    assert_eq!((lines.len(), lines[0].0, lines[0].1.reason.as_str()), (1, 1, "no permit"));
+    let reset = record("a", None, 1, RecordKind::Reset);
+    store.charge_lost(&[(reset.clone(), line_of(&reset, Decision::Charged))]).unwrap();
+    assert_eq!(store.journal_tail(1).unwrap()[0].0, 2);
 }
 
 fn insert_then(store: &AgentStore, then: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {

@@ -108,12 +108,13 @@ fn append_only_tables_refuse_update_delete_and_replace_by_any_program() {
 }
 
 #[test]
-fn the_journal_and_ended_attempts_refuse_every_change() {
+fn the_journal_ended_attempts_incidents_and_decisions_refuse_every_change() {
     let place = Place::new();
     let store = place.open::<Agent>();
     let reserve = record("a", None, 1, RecordKind::Reserve);
     accept(&store, &reserve).unwrap();
-    store.attempt_end(&line_of(&reserve, Decision::Failed)).unwrap();
+    store.attempt_end(&line_of(&reserve, Decision::Failed), &[super::incidents::lapse(&reserve)]).unwrap();
+    store.decide(1, "looked into").unwrap();
     drop(store);
     let connection = plain(&place);
     assert_append_only(
@@ -125,5 +126,15 @@ fn the_journal_and_ended_attempts_refuse_every_change() {
         &connection,
         "attempts",
         &["UPDATE attempts SET state = 'open'", "DELETE FROM attempts", "INSERT OR REPLACE INTO attempts SELECT * FROM attempts"],
+    );
+    assert_append_only(
+        &connection,
+        "incidents",
+        &["UPDATE incidents SET kind = 'left_out'", "DELETE FROM incidents", "INSERT OR REPLACE INTO incidents SELECT * FROM incidents"],
+    );
+    assert_append_only(
+        &connection,
+        "decisions",
+        &["UPDATE decisions SET incident = 9", "DELETE FROM decisions", "INSERT OR REPLACE INTO decisions SELECT * FROM decisions"],
     );
 }

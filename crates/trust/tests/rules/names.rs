@@ -8,7 +8,8 @@ use commun_domain::permit::{Permit, QueryClass};
 use commun_domain::query::Query;
 use commun_domain::titles::Titles;
 use commun_domain::{Delta, Document, Hash32, Refusal, Rho, WireCode};
-use commun_trust::{Admitted, TrustError, admit, admit_numbers, covers, replay_key, within_limit};
+use commun_privacy::price;
+use commun_trust::{Admitted, TrustError, admit, admit_numbers, charged, covers, replay_key, within_limit};
 
 use crate::common::{HOLDERS, Log, NOW_UNIX, Run, attempt_entry, holder_key, officers, record, signed_by, signed_query};
 use crate::state::refused;
@@ -252,6 +253,24 @@ fn names_are_logged_once_for_the_last_attempt_and_all_who_accepted_it() {
     let second =
         AttemptEntry { attempt: 2, records: [1, 2, 3].map(record).to_vec(), query: signed_query(&first.query), ..attempt_entry(&first) };
     log.and(&LogEntry::Attempt(second));
+}
+
+#[test]
+fn p8_what_a_logged_attempt_is_charged_follows_from_its_text_for_names_and_for_numbers() {
+    let Released { log, first, lists } = Released::new();
+    let of = |log: &Log, attempt: u8| charged(&log.state, log.state.attempt(&first.id, attempt).unwrap()).unwrap();
+    let names = of(&log, 1);
+    assert_eq!(names.charges, price::charges(&first.plan, first.loss()));
+    assert_eq!((names.domain, names.permit), (first.plan.budget_domain.clone(), first.permit_hash));
+    let log = log.and(&LogEntry::Names(entry(&first, &lists)));
+    let numbers = admit_numbers(&log.state, &first, &lists, NOW_UNIX).unwrap();
+    let second =
+        AttemptEntry { attempt: 2, records: [1, 2, 3].map(record).to_vec(), query: signed_query(&first.query), ..attempt_entry(&first) };
+    let log = log.and(&LogEntry::Attempt(second));
+    assert_eq!(of(&log, 2).charges, price::charges(&first.plan, numbers.loss()));
+    // Names that are logged by now do not change what the attempt at names was charged.
+    assert_eq!(of(&log, 1).charges, price::charges(&first.plan, first.loss()));
+    assert_ne!(first.loss(), numbers.loss());
 }
 
 #[test]

@@ -54,6 +54,7 @@ impl Closing {
         let source = |source: &Source| Source {
             qualifiers: source.qualifiers.clone(),
             columns: source.columns.iter().map(|named| column(self, named)).collect(),
+            merged: source.merged.clone(),
         };
         scope.sources.iter().map(source).collect()
     }

@@ -49,7 +49,8 @@ impl<'a> From<'_, 'a> {
         if !outer {
             scope.filter.push(is_not_null(&key.value));
         }
-        scope.sources.push(self.lookup(dimension, called, &key, at)?);
+        let merged = if matches!(constraint, JoinConstraint::Using(_)) { vec![dimension.key.clone()] } else { Vec::new() };
+        scope.sources.push(Source { merged, ..self.lookup(dimension, called, &key, at)? });
         Ok(())
     }
 
@@ -68,7 +69,7 @@ impl<'a> From<'_, 'a> {
             self.effort.spend(typed.effort(), at)?;
             columns.push((attribute.name.clone(), Meaning::Typed(typed)));
         }
-        Ok(Source { qualifiers: called, columns })
+        Ok(Source { qualifiers: called, columns, merged: Vec::new() })
     }
 
     /// The expression of `ON expression = dimension.key`.

@@ -161,8 +161,11 @@ fn visible(inner: &Scope<'_>, key: impl Fn(&Typed) -> Option<Typed>) -> Vec<Sour
         };
         Some((name.clone(), meaning))
     };
-    let source =
-        |source: &Source| Source { qualifiers: source.qualifiers.clone(), columns: source.columns.iter().filter_map(column).collect() };
+    let source = |source: &Source| Source {
+        qualifiers: source.qualifiers.clone(),
+        columns: source.columns.iter().filter_map(column).collect(),
+        merged: source.merged.clone(),
+    };
     inner.sources.iter().map(source).collect()
 }
 

@@ -47,7 +47,7 @@ impl<'q, 'a> From<'q, 'a> {
             None => return Err(self.refused(clauses::SUBQUERY)),
         };
         let qualifiers = alias.map_or_else(Vec::new, |alias| vec![vec![alias]]);
-        Ok(scope.with_sources(vec![Source { qualifiers, columns }], Vec::new()))
+        Ok(scope.with_sources(vec![Source { qualifiers, columns, merged: Vec::new() }], Vec::new()))
     }
 
     /// The SELECTs of a UNION ALL, in order.
@@ -81,7 +81,7 @@ impl<'q, 'a> From<'q, 'a> {
         for item in items {
             let (expr, name) = match item {
                 SelectItem::Wildcard(options) if is_plain(options) && group_by.is_empty() => {
-                    for (name, meaning) in scope.sources.iter().flat_map(|source| &source.columns) {
+                    for (name, meaning) in scope.sources.iter().flat_map(Source::own_columns) {
                         if let Meaning::Typed(typed) = meaning {
                             self.effort.spend(typed.effort(), at)?;
                         }
