@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use commun_domain::signed::SignedDocument;
-use commun_domain::{Document as _, QueryId, Refusal, WireCode};
+use commun_domain::{QueryId, Refusal, WireCode};
 
 use self::points::{Kind, Points, counts, spread};
 use crate::harness::child::{Daemon, run};
@@ -84,6 +84,8 @@ impl Matrix {
     fn come_back(&mut self, victim: Victim) {
         match victim {
             Victim::Agent(holder) => {
+                // What died with an attempt open is for a person to look at, and after two of them the holder refuses.
+                self.federation.resume(holder);
                 let fault = self.points.fault(&self.federation.path(&format!("{}/rows.", Federation::holder_name(holder))));
                 self.federation.start_agent(holder, Some(&fault));
             }

@@ -1,8 +1,8 @@
 //! Points of a process at which a kill could change what another party, or the next process, sees: counted, written down, and died at.
 //!
 //! `points.c` does it inside the daemon, which is otherwise the shipped code. It is loaded by the system's loader, so that no line of ours is `unsafe`.
-//! Tracing from outside was tried on paper first: strace counts for each thread alone when it injects a signal, and a task wanders between threads; the
-//! safe bindings of ptrace turn on a feature of `libc` that would have the query engine built once more for the tests alone.
+//! Why not from outside: strace counts for each thread alone when it injects a signal, and a task wanders between threads; the safe bindings of ptrace
+//! (`nix`) turn on a feature of `libc`, so that the query engine would be built once for the tests and once for the demo.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -33,38 +33,44 @@ impl Kind {
     }
 }
 
-/// The library, and the files through which it is told and tells. For one process at a time.
+/// The library, and the files through which the newest process with it is told and tells: each process has its own.
 pub(crate) struct Points {
-    library: PathBuf,
-    control: PathBuf,
+    folder: PathBuf,
+    processes: usize,
 }
 
 impl Points {
     /// Compiles the library into a folder.
     pub(crate) fn build(folder: &Path) -> Self {
-        let library = folder.join("points.so");
+        let points = Self { folder: folder.to_owned(), processes: 0 };
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-x", "c", "-", "-o"]).arg(&library);
+        compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-x", "c", "-", "-o"]).arg(points.library());
         let mut compiler = compiler.stdin(Stdio::piped()).spawn().expect("cc: a C compiler is needed, as for the build");
         compiler.stdin.take().unwrap().write_all(include_bytes!("points.c")).unwrap();
         assert!(compiler.wait().unwrap().success(), "cc did not compile points.c");
-        Self { library, control: folder.join("points") }
+        points
     }
 
-    /// What has a daemon count, from [`Points::arm`] on, and die at a point. `source`: how paths of files with data begin.
-    pub(crate) fn fault(&self, source: &Path) -> Fault {
-        for file in [&self.control, &self.trace_file()] {
-            let _ = std::fs::remove_file(file);
-        }
-        Fault::counted(&self.library, &self.control, source)
+    fn library(&self) -> PathBuf {
+        self.folder.join("points.so")
+    }
+
+    fn control(&self) -> PathBuf {
+        self.folder.join(format!("points-{}", self.processes))
+    }
+
+    /// What has a new process count, from [`Points::arm`] on, and die at a point. `source`: how paths of files with data begin.
+    pub(crate) fn fault(&mut self, source: &Path) -> Fault {
+        self.processes += 1;
+        Fault::counted(&self.library(), &self.control(), source)
     }
 
     /// From now on the daemon counts, writes down, and dies at the entry of this point; at none if there is none.
     pub(crate) fn arm(&self, point: Option<(Kind, usize)>) {
         let text = point.map_or_else(|| "record".to_owned(), |(kind, number)| format!("{} {number}", kind.name()));
-        let new = self.control.with_extension("new");
+        let new = self.control().with_extension("new");
         std::fs::write(&new, text).unwrap();
-        std::fs::rename(new, &self.control).unwrap();
+        std::fs::rename(new, self.control()).unwrap();
     }
 
     /// The lines so far: kind, number, file.
@@ -73,7 +79,7 @@ impl Points {
     }
 
     fn trace_file(&self) -> PathBuf {
-        self.control.with_extension("trace")
+        self.control().with_extension("trace")
     }
 }
 
