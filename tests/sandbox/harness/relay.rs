@@ -72,11 +72,11 @@ impl Relay {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let link = AgentLinkServer::new(Links(line.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let flight = FlightServiceServer::new(Links(line.clone())).max_decoding_message_size(cells::MAX_CELLS_MESSAGE_BYTES);
+        let links = AgentLinkServer::new(Links(line.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let flights = FlightServiceServer::new(Links(line.clone())).max_decoding_message_size(cells::MAX_CELLS_MESSAGE_BYTES);
         runtime.spawn(async move {
             let (_tls, configuration) = watch::channel(tls);
-            Server::builder().add_service(link).add_service(flight).serve_with_incoming(incoming(listener, configuration)).await
+            Server::builder().add_service(links).add_service(flights).serve_with_incoming(incoming(listener, configuration)).await
         });
         Self { line, address, _runtime: runtime }
     }

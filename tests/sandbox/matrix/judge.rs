@@ -119,7 +119,9 @@ pub(crate) fn assert_sound(federation: &Federation, seen: &BTreeMap<Attempt, See
     };
     for (attempt, seen) in seen {
         seen.assert_one_unmasking(&label(&attempt.0));
-        seen.owe().into_iter().for_each(|holder| assert_charged(holder, attempt, "sent what can be unmasked"));
+        for holder in seen.owe() {
+            assert_charged(holder, attempt, "sent what can be unmasked");
+        }
     }
     let mut released = BTreeSet::new();
     for entry in federation.log() {
@@ -133,10 +135,10 @@ pub(crate) fn assert_sound(federation: &Federation, seen: &BTreeMap<Attempt, See
         }
     }
     assert!(federation.unfinished().is_empty());
-    for holder in 0..names.len() {
+    for (holder, name) in names.iter().enumerate() {
         let mut opened = BTreeSet::new();
         for line in federation.journal(holder).iter().filter(|line| line.decision == Decision::Answered) {
-            assert!(opened.insert((line.query, line.attempt)), "{}: {} journals two answers", label(&line.query), names[holder]);
+            assert!(opened.insert((line.query, line.attempt)), "{}: {name} journals two answers", label(&line.query));
         }
     }
     federation.assert_nothing_undercharged(names.len());

@@ -12,7 +12,7 @@ mod judge;
 mod points;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use commun_domain::signed::SignedDocument;
 use commun_domain::{QueryId, Refusal, WireCode};
@@ -26,6 +26,10 @@ use crate::harness::{Federation, Setup, commutes, text};
 
 /// How long after the outcome a process may take to get to its point: the last ones come after it.
 const AFTERWARDS: Duration = Duration::from_secs(1);
+
+/// How long a reserve waits for its manifest, and how long a kill takes at least: no holder ever has as many attempts open as it allows.
+const MANIFEST_MS: u32 = 8_000;
+const PACE: Duration = Duration::from_millis(1_500);
 
 /// Points of each kind, where no number is named.
 const SOME: usize = 2;
@@ -49,8 +53,7 @@ struct Matrix {
 
 impl Matrix {
     fn running(holders: usize) -> Self {
-        // Reserves that wait for a manifest are taken back soon, so that no holder has too many of them open.
-        let mut federation = Federation::build(Setup { holders, manifest_ms: 8_000, ..Setup::default() });
+        let mut federation = Federation::build(Setup { holders, manifest_ms: MANIFEST_MS, ..Setup::default() });
         federation.start_coordinator(None);
         let relay = Relay::start(&federation);
         federation.through(&relay);
@@ -114,7 +117,7 @@ impl Matrix {
 
     /// One kill, and what becomes of its query.
     fn kill(&mut self, victim: Victim, kind: Kind, number: usize) {
-        let label = format!("{victim:?} at {} {number}", kind.name());
+        let (label, begun) = (format!("{victim:?} at {} {number}", kind.name()), Instant::now());
         self.points.arm(Some((kind, number)));
         let question = self.question(&label);
         let first = self.federation.submit(&question);
@@ -128,6 +131,7 @@ impl Matrix {
         eprintln!("{label}{}: {}, then {}; {last}", if reached { "" } else { " (not reached)" }, told(first.as_ref()), told(Ok(&second)));
         assert_ended(&label, victim, &first, &second);
         self.reached[usize::from(!reached)] += 1;
+        std::thread::sleep(PACE.saturating_sub(begun.elapsed()));
     }
 
     fn kill_at_points_of(&mut self, victim: Victim) {
@@ -137,7 +141,9 @@ impl Matrix {
         assert!(counts[&Kind::Fsync] > 0 && counts[&Kind::Send] > 0, "{counts:?}");
         assert_eq!(counts[&Kind::Read] > 0, matches!(victim, Victim::Agent(_)), "{counts:?}");
         for (kind, count) in counts {
-            spread(count, wanted).into_iter().for_each(|number| self.kill(victim, kind, number));
+            for number in spread(count, wanted) {
+                self.kill(victim, kind, number);
+            }
         }
     }
 
@@ -197,7 +203,8 @@ fn assert_ended(label: &str, victim: Victim, first: &Result<Outcome, Refusal>, s
     }
     for outcome in first.as_ref().ok().into_iter().chain([second]) {
         if let Outcome::Failed(refusal, _) = outcome {
-            assert!(!refusal.message.is_empty() && !refusal.hint.is_empty(), "{label}: {refusal}");
+            let of_a_death = matches!(refusal.code, WireCode::Unavailable | WireCode::TooFewHolders);
+            assert!(of_a_death && !refusal.message.is_empty() && !refusal.hint.is_empty(), "{label}: {refusal} ({})", refusal.hint);
         }
     }
 }
