@@ -129,6 +129,37 @@ fn p8_a_coordinator_that_is_killed_at_any_point_comes_back_and_every_query_has_a
     }
 }
 
+/// The shares of everyone are in its hands, and nothing is added up yet: what could be unmasked stays charged, and nobody unmasks it a second time.
+#[test]
+fn p8_a_coordinator_that_is_killed_before_it_unmasks_releases_nothing_and_everyone_stays_charged() {
+    let mut federation = Federation::running(Setup { holders: 2, ..Setup::default() });
+    federation.take_coordinator().stop();
+    let fault = Fault::die("coordinator.before_unmask", federation.fault_folder());
+    federation.start_coordinator(Some(&fault));
+    federation.wait_ready();
+    let question = federation.signed_question(RHO, &commutes(&month(0).0));
+    let lost = federation.submit(&question);
+    assert!(lost.as_ref().is_err_and(|refusal| refusal.code == WireCode::Unavailable), "{lost:?}");
+    federation.take_coordinator().died_at(&fault);
+    federation.start_coordinator(None);
+    federation.wait_ready();
+    let (refusal, charged) = federation.submit(&question).unwrap().failed();
+    assert_eq!((refusal.code, charged), (WireCode::Unavailable, true), "{refusal}");
+    assert!(refusal.message.contains("restarted") && !refusal.hint.is_empty(), "{refusal}");
+    federation.query(RHO, &commutes("2011-05")).done();
+    federation.stop();
+    assert!(federation.unfinished().is_empty());
+    for holder in 0..2 {
+        let at = |spent: crate::harness::ledgers::Spent| spent.get(&month(0).1).copied();
+        assert_eq!((at(federation.agent_spent(holder)), at(federation.coordinator_spent(holder))), (Some(price()), Some(price())));
+        let decisions: Vec<Decision> = federation.journal(holder).iter().map(|line| line.decision).collect();
+        let each = [Decision::Accepted, Decision::Masked, Decision::Answered];
+        assert_eq!(decisions, [each, each].concat());
+    }
+    let kinds: Vec<&str> = federation.log().iter().map(LogEntry::kind).collect();
+    assert_eq!(kinds[4..], ["attempt", "failure", "attempt", "release"]);
+}
+
 /// Four holders outlive one that dies before its cells leave: T = 3 and c = 1. Nobody is asked again, and what is left of the dead one is taken out of the sum.
 #[test]
 fn a_member_that_dies_between_its_shares_and_its_cells_is_left_out_of_the_sum_and_the_query_is_answered() {

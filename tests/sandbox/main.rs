@@ -14,6 +14,7 @@ mod certificates;
 mod faults;
 mod full_disk;
 mod harness;
+mod matrix;
 mod names;
 mod noise;
 mod objections;

@@ -1,6 +1,6 @@
 //! Child processes: the programs under test, each wait with a deadline, each child killed when its handle is dropped.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -69,8 +69,8 @@ impl Output {
 /// A point at which a daemon dies or stands still, and the file by which it says that it got there.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
-    /// `DIE` or `PAUSE`.
-    kind: &'static str,
+    /// What tells the child.
+    variables: Vec<(String, OsString)>,
     /// Name of the point.
     pub(crate) point: &'static str,
     /// Where the child writes it.
@@ -80,12 +80,24 @@ pub(crate) struct Fault {
 impl Fault {
     /// The daemon kills itself there.
     pub(crate) fn die(point: &'static str, folder: &Path) -> Self {
-        Self { kind: "DIE", point, file: folder.join(format!("died-at-{point}")) }
+        Self::named("DIE", point, folder.join(format!("died-at-{point}")))
     }
 
     /// The daemon stands still there until [`Fault::go_on`].
     pub(crate) fn pause(point: &'static str, folder: &Path) -> Self {
-        Self { kind: "PAUSE", point, file: folder.join(format!("pausing-at-{point}")) }
+        Self::named("PAUSE", point, folder.join(format!("pausing-at-{point}")))
+    }
+
+    fn named(kind: &str, point: &'static str, file: PathBuf) -> Self {
+        let at = (format!("COMMUN_TEST_{kind}_AT"), point.into());
+        Self { variables: vec![at, (format!("COMMUN_TEST_{kind}_FILE"), file.clone().into())], point, file }
+    }
+
+    /// The daemon counts its points, and dies at the one that the file will name (`matrix/points.c`); reads count of files whose path begins so.
+    pub(crate) fn counted(library: &Path, file: &Path, source: &Path) -> Self {
+        let variables = [("LD_PRELOAD", library), ("COMMUN_POINTS", file), ("COMMUN_POINTS_SOURCE", source)];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.into())).into();
+        Self { variables, point: "a point that is counted", file: file.to_owned() }
     }
 
     /// Whether the child has been there.
@@ -128,9 +140,7 @@ impl Daemon {
     pub(crate) fn start<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>, log: &Path, fault: Option<&Fault>) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let mut command = command(program, args);
-        if let Some(Fault { kind, point, file }) = fault {
-            command.env(format!("COMMUN_TEST_{kind}_AT"), point).env(format!("COMMUN_TEST_{kind}_FILE"), file);
-        }
+        command.envs(fault.into_iter().flat_map(|fault| fault.variables.iter().map(|(name, value)| (name, value))));
         let child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         Self { child, log: log.to_owned() }
     }
@@ -176,6 +186,22 @@ impl Daemon {
         self.signal(Signal::TERM);
         let status = self.ended(STOP_TIMEOUT);
         assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+
+    /// Whether it has died by SIGKILL within this time; any other end fails the test.
+    #[track_caller]
+    pub(crate) fn was_killed(&mut self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{}", self.log());
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Asserts that it died by SIGKILL at the point that was planned.

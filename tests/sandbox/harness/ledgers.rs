@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use commun_domain::calendar::Period;
 use commun_domain::log::LogEntry;
 use commun_domain::release::ResultRelease;
-use commun_domain::{Document as _, Rho};
+use commun_domain::{Document as _, QueryId, Rho};
 use commun_privacy::ledger::{Ledger, LedgerRecord};
 use commun_store::agent::JournalLine;
 use commun_store::coordinator::QueryRow;
@@ -63,12 +63,16 @@ impl Federation {
         log_of(&self.coordinator_store())
     }
 
-    /// Loss that result releases have shown the world, by partition: each holder's own is the same, as all must answer.
-    pub(crate) fn revealed(&self) -> Spent {
+    /// Loss that result releases have shown the world of a holder, by partition: of those that it is in.
+    pub(crate) fn revealed(&self, holder: usize) -> Spent {
         let store = self.coordinator_store();
         let mut revealed = Spent::new();
         for entry in log_of(&store) {
             let LogEntry::Release(entry) = entry else { continue };
+            // The roster counts from 1, in the order of the names.
+            if !entry.participants.iter().any(|index| usize::try_from(*index).unwrap() == holder + 1) {
+                continue;
+            }
             let stored = store.release_by_query(&entry.query).unwrap().unwrap();
             let release = ResultRelease::from_bytes(&stored.bytes).unwrap();
             for period in &release.plan.partitions {
@@ -79,6 +83,13 @@ impl Federation {
         revealed
     }
 
+    /// Queries whose release is in the log; the coordinator may run.
+    pub(crate) fn released(&self) -> Vec<QueryId> {
+        let store = CoordinatorStore::open_to_read(&self.path("coordinator/state/coordinator.db")).unwrap();
+        let released = |entry| if let LogEntry::Release(entry) = entry { Some(entry.query) } else { None };
+        log_of(&store).into_iter().filter_map(released).collect()
+    }
+
     /// Queries that have no outcome.
     pub(crate) fn unfinished(&self) -> Vec<QueryRow> {
         self.coordinator_store().unfinished_queries().unwrap()
@@ -87,8 +98,8 @@ impl Federation {
     /// Asserts that no ledger, the holders' own or the coordinator's, is below what was revealed.
     #[track_caller]
     pub(crate) fn assert_nothing_undercharged(&self, holders: usize) {
-        let revealed = self.revealed();
         for holder in 0..holders {
+            let revealed = self.revealed(holder);
             let (own, theirs) = (self.agent_spent(holder), self.coordinator_spent(holder));
             let at = |spent: &Spent, period: &i32| spent.get(period).copied().unwrap_or_default();
             for (period, rho) in &revealed {

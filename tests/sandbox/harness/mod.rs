@@ -6,6 +6,7 @@ pub(crate) mod child;
 pub(crate) mod client;
 pub(crate) mod documents;
 pub(crate) mod ledgers;
+pub(crate) mod relay;
 pub(crate) mod rows;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use tempfile::TempDir;
 
 use self::child::{Daemon, Fault, Output, run, wait_for};
 use self::documents::{CONTRACT, PermitSpec};
+use self::relay::Relay;
 use self::rows::Counts;
 
 /// The trust domain of every federation here.
@@ -73,6 +75,8 @@ pub(crate) struct Federation {
     /// Persons by holder and cell.
     pub(crate) counts: Vec<Counts>,
     address: String,
+    /// Where agents connect, if not to the coordinator itself.
+    relay: Option<String>,
     /// Most pages of the coordinator's store, and of every agent's.
     pub(crate) max_pages: (Option<u32>, Option<u32>),
 }
@@ -95,6 +99,7 @@ impl Federation {
             accepted: Vec::new(),
             counts: Vec::new(),
             address: "127.0.0.1:0".to_owned(),
+            relay: None,
             max_pages: (None, None),
             setup,
         };
@@ -236,7 +241,7 @@ round_ms = 10000
         let accepted: Vec<String> = self.accepted.iter().map(ToString::to_string).collect();
         let limit = self.max_pages.1.map_or_else(String::new, |pages| format!("max_store_pages = {pages}\n"));
         let independent: Vec<String> = self.holder_names().into_iter().filter(|other| *other != name).collect();
-        let (address, pin) = (&self.address, self.bundle_pin());
+        let (address, pin) = (self.relay.as_ref().unwrap_or(&self.address), self.bundle_pin());
         let config = format!(
             r#"holder = "{name}"
 coordinator = "{address}"
@@ -290,6 +295,16 @@ bundle_sha256 = "{pin}"
     pub(crate) fn connect_to(&mut self, address: String) {
         self.address = address;
         self.write_profiles();
+    }
+
+    /// Lets agents connect through a relay, from their next start on.
+    pub(crate) fn through(&mut self, relay: &Relay) {
+        self.relay = Some(relay.address());
+    }
+
+    /// How many holders it has.
+    pub(crate) fn holders(&self) -> usize {
+        self.setup.holders
     }
 
     fn write_profiles(&self) {
