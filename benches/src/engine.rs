@@ -23,8 +23,8 @@ use parquet::arrow::ArrowWriter;
 
 use crate::Figure;
 
-const CONTRACT: &str = include_str!("../../deploy/demo/data/mobility.toml");
-const SQL: &str = "SELECT home_arr, work_arr, COUNT(DISTINCT subscriber_id) AS commuters FROM mobility.commute \
+pub(crate) const CONTRACT: &str = include_str!("../../deploy/demo/data/mobility.toml");
+pub(crate) const SQL: &str = "SELECT home_arr, work_arr, COUNT(DISTINCT subscriber_id) AS commuters FROM mobility.commute \
      WHERE ref_month = '2011-01' GROUP BY home_arr, work_arr";
 const BINDING: &str = r#"contract = "mobility"
 

@@ -10,12 +10,14 @@
 //! cargo build --release -p commun-demo && cargo run --release -p commun-benches -- --json benches.json
 //! ```
 
+mod accuracy;
 mod engine;
 mod latency;
 mod noise;
 mod secagg;
 mod tpch;
 mod turns;
+mod usage;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -49,12 +51,21 @@ struct Args {
     /// Repetitions; the median is shown between the least and the greatest
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
     repetitions: u32,
+    /// Answers of each cohort whose errors are measured
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    accuracy_runs: u32,
+    /// Small queries whose latency is measured
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    queries: u32,
     /// Only one of the measurements
     #[arg(long, value_name = "NAME")]
     only: Option<Measurement>,
     /// Be the process of one system that is measured
     #[arg(long, hide = true)]
     answer_by_turns: bool,
+    /// Be one party of an aggregation that is measured
+    #[arg(long, hide = true)]
+    aggregate_as: Option<secagg::party::Part>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -73,16 +84,22 @@ enum Measurement {
     Persons,
     /// TPC-H's Q1, Q6, Q14, Q19 and Q5 beside a database
     Tpch,
-    /// A small query through real processes
+    /// A small query through real processes; six seconds each, for the wait before its slot
     Latency,
+    /// What the durable writes of a small query cost; wants strace
+    Durable,
     /// Secure aggregation, up to 1,000 members
     Aggregation,
+    /// Flower's secure aggregation beside ours; some minutes
+    Flower,
+    /// Errors of answers beside those of a trusted centre and of local noise; some minutes
+    Accuracy,
 }
 
 impl Measurement {
     /// Whether it runs unless asked for.
     fn is_usual(self) -> bool {
-        !matches!(self, Self::Spilling | Self::Private | Self::Persons | Self::Tpch)
+        !matches!(self, Self::Spilling | Self::Private | Self::Persons | Self::Tpch | Self::Durable | Self::Flower | Self::Accuracy)
     }
 }
 
@@ -119,8 +136,16 @@ impl Figure {
 
     fn median(&self) -> f64 {
         let (above, below) = (self.values.len() / 2, self.values.len().saturating_sub(1) / 2);
-        let of = |place: usize| self.values.get(place).copied().unwrap_or(f64::NAN);
-        f64::midpoint(of(below), of(above))
+        f64::midpoint(self.at(below), self.at(above))
+    }
+
+    /// The value that 95 in 100 do not exceed (nearest rank).
+    fn p95(&self) -> f64 {
+        self.at((self.values.len() * 95).div_ceil(100).saturating_sub(1))
+    }
+
+    fn at(&self, place: usize) -> f64 {
+        self.values.get(place).copied().unwrap_or(f64::NAN)
     }
 }
 
@@ -132,6 +157,9 @@ fn main() -> anyhow::Result<()> {
             eprintln!("{error:#}");
             std::process::exit(1)
         });
+    }
+    if let Some(part) = args.aggregate_as {
+        return secagg::party::serve(part);
     }
     let wanted = |measurement: Measurement| args.only.map_or(measurement.is_usual(), |only| only == measurement);
     let started = Moment::now();
@@ -158,22 +186,38 @@ fn main() -> anyhow::Result<()> {
         figures.extend(tpch::measure(args.tpch_scale, args.repetitions)?);
     }
     if wanted(Measurement::Latency) {
-        figures.extend(latency::measure(args.repetitions)?);
+        figures.extend(latency::measure(args.queries)?);
+    }
+    if wanted(Measurement::Durable) {
+        figures.extend(latency::durable::measure(args.queries)?);
     }
     if wanted(Measurement::Aggregation) {
         figures.extend(secagg::measure(args.repetitions)?);
     }
+    if wanted(Measurement::Flower) {
+        figures.extend(secagg::flower::measure(args.repetitions)?);
+    }
+    if wanted(Measurement::Accuracy) {
+        figures.extend(accuracy::measure(args.accuracy_runs)?);
+    }
     let mut out = std::io::stdout().lock();
     writeln!(out, "load average before {}, after {}", started.load, Moment::now().load)?;
-    writeln!(out, "{:<76} {:>14} {:>14} {:>14}  unit", "figure", "least", "median", "greatest")?;
+    writeln!(out, "{:<76} {:>14} {:>14} {:>14} {:>14}  unit", "figure", "least", "median", "p95", "greatest")?;
     for figure in &figures {
         let (least, greatest) = (figure.values.first().context("no value")?, figure.values.last().context("no value")?);
-        writeln!(out, "{:<76} {least:>14.2} {:>14.2} {greatest:>14.2}  {}", figure.name, figure.median(), figure.unit)?;
+        writeln!(
+            out,
+            "{:<76} {least:>14.3} {:>14.3} {:>14.3} {greatest:>14.3}  {}",
+            figure.name,
+            figure.median(),
+            figure.p95(),
+            figure.unit
+        )?;
     }
     if let Some(path) = args.json {
         let list: Vec<_> = figures
             .iter()
-            .map(|figure| serde_json::json!({ "name": figure.name, "unit": figure.unit, "median": figure.median(), "values": figure.values }))
+            .map(|figure| serde_json::json!({ "name": figure.name, "unit": figure.unit, "median": figure.median(), "p95": figure.p95(), "values": figure.values }))
             .collect();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let run = serde_json::json!({

@@ -1,25 +1,30 @@
-//! What secure aggregation costs: CPU time and bytes of an agent, CPU time of the coordinator, without dropouts and for each dropout.
+//! What secure aggregation costs: CPU time, bytes and memory of an agent and of the coordinator, without dropouts and for each dropout.
 //!
-//! Three agents and the coordinator are the shipped ones. The other members are generated (`peers`): they say what honest members say, at
-//! a small part of the price, because a thousand full agents would need many minutes. Masks between two generated members cancel in the
-//! sum, so neither adds them; masks with the three agents and with those who will drop out are there. The sum is compared with the plain one.
-//! One thread; the clock is the thread's own CPU time.
+//! Three agents and the coordinator are the shipped state machines, each in a process of its own (`party`). The other members are generated (`peers`): they say
+//! what honest members say, at a small part of the price, because a thousand full agents would need many minutes. Masks between two generated
+//! members cancel in the sum, so neither adds them; masks with the three agents and with those who will drop out are there. The sum is
+//! compared with the plain one. One thread each; the clock is the thread's own CPU time.
 
+mod bytes;
+mod codec;
+pub(crate) mod flower;
+mod keeping;
+pub(crate) mod party;
 mod peers;
 
-use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 
 use anyhow::{Context, anyhow, ensure};
 use commun_domain::encoding::sha256;
 use commun_domain::{Document, PublicKey, QueryId};
-use commun_secagg::Refused;
-use commun_secagg::agent::{Agent, Reply, Round, Standing};
+use commun_secagg::agent::Round;
 use commun_secagg::attempt::{Attempt, Identity, Member, OutputCells, Terms};
 use commun_secagg::cohort::{Protocol, Wish, choose};
-use commun_secagg::coordinator::Coordinator;
 use commun_secagg::wire::{KeyList, SurvivorSet};
 use ed25519_dalek::SigningKey;
+use serde_json::Value;
 
+use self::party::{Part, Party};
 use self::peers::Peer;
 use crate::Figure;
 
@@ -37,75 +42,132 @@ const SIZES: [(u32, u32, usize); 7] = [
     (1_000, 100, 100_000),
 ];
 
-/// Repetitions of each size are at most so many.
-const MOST_REPETITIONS: u32 = 3;
+/// Most members that drop out where the cost of a dropout is measured.
+const MOST_DROPOUTS: u32 = 5;
 
-/// What one run took.
-#[derive(Default)]
-struct Cost {
-    agent_ms: f64,
-    agent_bytes: f64,
-    coordinator_ms: f64,
+/// Messages of generated members that are made at a time: so many bytes, or one.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// One attempt's size, and whether the coordinator stores the result at the end.
+#[derive(Clone, Copy)]
+pub(crate) struct Job {
+    pub(crate) members: u32,
+    pub(crate) colluders: u32,
+    pub(crate) cells: usize,
+    pub(crate) keep: bool,
 }
 
-/// Figures for every size.
+/// Figures for every size. Each repetition is an attempt without dropouts and one with some.
 pub(crate) fn measure(repetitions: u32) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (members, colluders, cells) in SIZES {
-        let (mut agent, mut bytes, mut coordinator, mut dropout) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..repetitions.min(MOST_REPETITIONS) {
-            let whole = run(members, colluders, cells, 0)?;
-            let dropped = run(members, colluders, cells, 1)?;
-            agent.push(whole.agent_ms);
-            bytes.push(whole.agent_bytes / 1e6);
-            dropout.push(dropped.coordinator_ms - whole.coordinator_ms);
-            coordinator.push(whole.coordinator_ms);
+        let job = Job { members, colluders, cells, keep: true };
+        let mut all = Samples::default();
+        for _ in 0..repetitions {
+            all.add(&job)?;
         }
-        let name = |what: &str| format!("aggregation, {members} members, {cells} cells: {what}");
-        figures.push(Figure::new(name("an agent"), "ms of CPU", agent));
-        figures.push(Figure::new(name("an agent"), "MB", bytes));
-        figures.push(Figure::new(name("coordinator"), "ms of CPU", coordinator));
-        figures.push(Figure::new(name("coordinator, more for a dropout"), "ms of CPU", dropout));
+        figures.extend(all.figures(&format!("aggregation, {members} members, {cells} cells")));
+    }
+    for members in [10, 100, 1_000] {
+        let (manifest, entry) = bytes::around(members);
+        let name = |what: &str| format!("aggregation, {members} members: {what}");
+        figures.push(Figure::new(name("manifest, to each agent"), "MB", vec![manifest / 1e6]));
+        figures.push(Figure::new(name("entry of the attempt in the log, to each agent"), "MB", vec![entry / 1e6]));
     }
     Ok(figures)
 }
 
-/// CPU time of this thread, from its start, in milliseconds. The kernel brings its count up to date when the thread yields.
-fn cpu_ms() -> anyhow::Result<f64> {
-    std::thread::yield_now();
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").context("CPU time is read from Linux's schedstat")?;
-    let nanoseconds: f64 = text.split(' ').next().context("schedstat is empty")?.parse()?;
-    Ok(nanoseconds / 1e6)
+/// What the attempts of one size took.
+#[derive(Default)]
+struct Samples {
+    agent_ms: Vec<f64>,
+    agent_mb: Vec<f64>,
+    agent_mib: Vec<f64>,
+    agent_more_mib: Vec<f64>,
+    coordinator_ms: Vec<f64>,
+    dropout_ms: Vec<f64>,
+    coordinator_mib: Vec<f64>,
+    coordinator_more_mib: Vec<f64>,
+    rounds_ms: [Vec<f64>; 6],
+    keeping_ms: Vec<f64>,
+    keeping_elapsed_ms: Vec<f64>,
+    keeping_mib: Vec<f64>,
 }
 
-/// Adds the CPU time of `work` to `sum`.
-fn timed<T>(sum: &mut f64, work: impl FnOnce() -> T) -> anyhow::Result<T> {
-    let start = cpu_ms()?;
-    let value = work();
-    *sum += cpu_ms()? - start;
-    Ok(value)
+impl Samples {
+    fn add(&mut self, job: &Job) -> anyhow::Result<()> {
+        let whole = run(job, 0)?;
+        let dropouts = (job.members - job.attempt()?.cohort().threshold()).min(MOST_DROPOUTS);
+        let dropped = run(&Job { keep: false, ..*job }, dropouts)?;
+        for agent in &whole.agents {
+            self.agent_ms.push(number(&agent["cpu_ms"])?);
+            self.agent_mib.push(number(&agent["peak_kib"])? / 1024.0);
+            self.agent_more_mib.push((number(&agent["peak_kib"])? - number(&agent["before_kib"])?) / 1024.0);
+        }
+        self.agent_mb.push(whole.agent_bytes / 1e6);
+        let (total, with_dropouts) = (whole.coordinator_ms()?, dropped.coordinator_ms()?);
+        self.coordinator_ms.push(total);
+        self.dropout_ms.push((with_dropouts - total) / f64::from(dropouts));
+        let coordinator = &whole.coordinator;
+        self.coordinator_mib.push(number(&coordinator["peak_kib"])? / 1024.0);
+        self.coordinator_more_mib.push((number(&coordinator["peak_kib"])? - number(&coordinator["before_kib"])?) / 1024.0);
+        for (values, ms) in self.rounds_ms.iter_mut().zip(whole.rounds_ms()?) {
+            values.push(ms);
+        }
+        let keeping = &coordinator["keeping"];
+        self.keeping_ms.push(number(&keeping["cpu_ms"])?);
+        self.keeping_elapsed_ms.push(number(&keeping["ms"])?);
+        self.keeping_mib.push(number(&keeping["peak_kib"])? / 1024.0);
+        Ok(())
+    }
+
+    fn figures(self, of: &str) -> Vec<Figure> {
+        let figure = |what: &str, unit, values| Figure::new(format!("{of}: {what}"), unit, values);
+        let mut figures = vec![
+            figure("an agent", "ms of CPU", self.agent_ms),
+            figure("an agent, messages of the rounds", "MB", self.agent_mb),
+            figure("an agent's process, most memory", "MiB", self.agent_mib),
+            figure("an agent's process, more than before the attempt", "MiB", self.agent_more_mib),
+            figure("coordinator", "ms of CPU", self.coordinator_ms),
+            figure("coordinator, more for a dropout", "ms of CPU", self.dropout_ms),
+            figure("coordinator's process, most memory", "MiB", self.coordinator_mib),
+            figure("coordinator's process, more than before the attempt", "MiB", self.coordinator_more_mib),
+        ];
+        let steps = ["R1", "R2", "R3", "R4", "R5", "the end"];
+        figures.extend(steps.iter().zip(self.rounds_ms).map(|(step, ms)| figure(&format!("coordinator, {step}"), "ms of CPU", ms)));
+        figures.push(figure("storing the result for the supervisor", "ms of CPU", self.keeping_ms));
+        figures.push(figure("storing the result for the supervisor", "ms", self.keeping_elapsed_ms));
+        figures.push(figure("storing the result for the supervisor, most memory", "MiB", self.keeping_mib));
+        figures
+    }
 }
 
-fn key(index: u32) -> SigningKey {
+fn number(value: &Value) -> anyhow::Result<f64> {
+    value.as_f64().context("a party's figures lack a number")
+}
+
+impl Job {
+    pub(crate) fn attempt(&self) -> anyhow::Result<Attempt> {
+        let wishes = vec![Wish { colluders: self.colluders, min_survivors: 1 }; usize::try_from(self.members)?];
+        let Protocol::Aggregated(cohort) = choose(&wishes, 1)? else { return Err(anyhow!("one holder does not aggregate")) };
+        let member = |index| Member { index, key: PublicKey::from_bytes(key(index).verifying_key().to_bytes()) };
+        Ok(Attempt::new(Terms {
+            identity: identity(),
+            manifest: sha256(b"manifest"),
+            members: (1..=self.members).map(member).collect(),
+            threshold: cohort.threshold(),
+            colluders: self.colluders,
+            outputs: vec![OutputCells { cells: self.cells, bound: 1 << 40 }],
+            slot_ms: 0,
+        })?)
+    }
+}
+
+pub(crate) fn key(index: u32) -> SigningKey {
     SigningKey::from_bytes(sha256(&index.to_be_bytes()).as_bytes())
 }
 
-fn attempt(members: u32, colluders: u32, cells: usize) -> anyhow::Result<Attempt> {
-    let wishes = vec![Wish { colluders, min_survivors: 1 }; usize::try_from(members)?];
-    let Protocol::Aggregated(cohort) = choose(&wishes, 1)? else { return Err(anyhow!("one holder does not aggregate")) };
-    let member = |index| Member { index, key: PublicKey::from_bytes(key(index).verifying_key().to_bytes()) };
-    Ok(Attempt::new(Terms {
-        identity: identity(),
-        manifest: sha256(b"manifest"),
-        members: (1..=members).map(member).collect(),
-        threshold: cohort.threshold(),
-        colluders,
-        outputs: vec![OutputCells { cells, bound: 1 << 40 }],
-        slot_ms: 0,
-    })?)
-}
-
-fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity { query: QueryId::from(sha256(b"query")), attempt: 1 }
 }
 
@@ -115,83 +177,6 @@ enum Said {
     Cells(Vec<u8>, Vec<u64>),
 }
 
-/// Generated members whose messages are held at a time.
-const BATCH: usize = 64;
-
-/// One attempt, of which the last `dropouts` members send shares and no cells. Every member's cells are all 1.
-fn run(members: u32, colluders: u32, cells: usize, dropouts: u32) -> anyhow::Result<Cost> {
-    let attempt = attempt(members, colluders, cells)?;
-    let mut cost = Cost::default();
-    let mut agents = Vec::new();
-    for index in 1..=AGENTS {
-        let mut agent = Agent::accepted(identity(), index, key(index));
-        agent.manifest(attempt.clone())?;
-        agents.push((index, agent));
-    }
-    let dropped = members - dropouts + 1..=members;
-    let mut peers: Vec<Peer> = (AGENTS + 1..=members).map(|index| Peer::new(attempt.manifest(), index, key(index))).collect();
-    let mut coordinator = Coordinator::new(attempt.clone());
-    let ones = vec![1; cells];
-    let mut list = None;
-    for round in [Round::Keys, Round::Shares, Round::Cells, Round::Consent, Round::Unmask] {
-        for (index, agent) in &mut agents {
-            let told = timed(&mut cost.coordinator_ms, || coordinator.message_for(*index))?;
-            cost.agent_bytes += count(told.as_ref().map_or(0, Vec::len));
-            let reply = timed(&mut cost.agent_ms, || match told {
-                None => agent.keys(&ones, 0, Standing::Clear),
-                Some(message) => agent.receive(&message, Standing::Clear),
-            })??;
-            let said = match reply {
-                Reply::Message(message) => Said::Message(message.to_vec()),
-                Reply::Cells { head, cells } => Said::Cells(head, cells.to_vec()),
-            };
-            cost.agent_bytes += said.bytes();
-            timed(&mut cost.coordinator_ms, || said.taken_by(&mut coordinator, *index))??;
-        }
-        if round > Round::Shares {
-            peers.retain(|peer| !dropped.contains(&peer.index()));
-        }
-        for batch in peers.chunks_mut(BATCH) {
-            let told: Vec<Option<Vec<u8>>> =
-                timed(&mut cost.coordinator_ms, || batch.iter().map(|peer| coordinator.message_for(peer.index())).collect())?;
-            let mut said = Vec::new();
-            for (peer, told) in batch.iter_mut().zip(told) {
-                let told = told.unwrap_or_default();
-                said.push((
-                    peer.index(),
-                    match round {
-                        Round::Keys => Said::Message(peer.keys()),
-                        Round::Shares => {
-                            let list = match &mut list {
-                                Some(list) => list,
-                                none => none.insert(KeyList::from_bytes(&told)?),
-                            };
-                            Said::Message(peer.shares(list, AGENTS)?)
-                        }
-                        Round::Cells => {
-                            let list = list.as_ref().context("no key list")?;
-                            let (head, masked) = peer.masked(list, &told, &ones, AGENTS, &dropped)?;
-                            Said::Cells(head, masked)
-                        }
-                        Round::Consent => Said::Message(peer.consent(SurvivorSet::from_bytes(&told)?)),
-                        Round::Unmask => Said::Message(peer.unmask()?),
-                    },
-                ));
-            }
-            timed(&mut cost.coordinator_ms, || said.iter().try_for_each(|(index, said)| said.taken_by(&mut coordinator, *index)))??;
-        }
-        if round < Round::Unmask {
-            timed(&mut cost.coordinator_ms, || coordinator.close_round())??;
-        }
-    }
-    let outcome = timed(&mut cost.coordinator_ms, || coordinator.finish(NonZeroUsize::MIN))??;
-    let sum = i64::from(members - dropouts);
-    ensure!(outcome.cells.iter().all(|cell| *cell == sum), "the sum is not the plain one");
-    cost.agent_ms /= f64::from(AGENTS);
-    cost.agent_bytes /= f64::from(AGENTS);
-    Ok(cost)
-}
-
 impl Said {
     fn bytes(&self) -> f64 {
         match self {
@@ -199,12 +184,109 @@ impl Said {
             Self::Cells(head, cells) => count(head.len() + cells.len() * 8),
         }
     }
+}
 
-    fn taken_by(&self, coordinator: &mut Coordinator, from: u32) -> Result<(), Refused> {
-        match self {
-            Self::Message(message) => coordinator.receive(from, message).map(drop),
-            Self::Cells(head, cells) => coordinator.receive_cells(from, head, cells).map(drop),
+/// What one attempt took.
+struct Took {
+    agents: Vec<Value>,
+    agent_bytes: f64,
+    coordinator: Value,
+}
+
+impl Took {
+    fn rounds_ms(&self) -> anyhow::Result<Vec<f64>> {
+        self.coordinator["round_ms"].as_array().context("no rounds")?.iter().map(number).collect()
+    }
+
+    fn coordinator_ms(&self) -> anyhow::Result<f64> {
+        Ok(self.rounds_ms()?.iter().sum())
+    }
+
+    fn agents_ms(&self) -> anyhow::Result<Vec<f64>> {
+        self.agents.iter().map(|agent| number(&agent["cpu_ms"])).collect()
+    }
+}
+
+/// One attempt, of which the last `dropouts` members send shares and no cells. Every member's cells are all 1.
+fn run(job: &Job, dropouts: u32) -> anyhow::Result<Took> {
+    let attempt = job.attempt()?;
+    let starting = (1..=AGENTS).map(|index| Ok((index, Party::start(Part::Agent, job, index)?)));
+    let mut agents = starting.collect::<anyhow::Result<Vec<(u32, Party)>>>()?;
+    let mut coordinator = Party::start(Part::Coordinator, job, 0)?;
+    let mut generated = Generated::new(job, &attempt, dropouts);
+    let mut agent_bytes = 0.0;
+    for round in [Round::Keys, Round::Shares, Round::Cells, Round::Consent, Round::Unmask] {
+        for (index, agent) in &mut agents {
+            let said = if round == Round::Keys {
+                agent.keys()?
+            } else {
+                let told = coordinator.told(&[*index])?.swap_remove(0);
+                agent_bytes += count(told.len());
+                agent.receive(&told)?
+            };
+            agent_bytes += said.bytes();
+            coordinator.take(&[(*index, said)])?;
         }
+        generated.round(round, &mut coordinator)?;
+        if round < Round::Unmask {
+            coordinator.close()?;
+        }
+    }
+    let coordinator = coordinator.finish()?;
+    ensure!(coordinator["sum"].as_i64() == Some(i64::from(job.members - dropouts)), "the sum is not the plain one");
+    let agents = agents.into_iter().map(|(_, agent)| agent.finish()).collect::<anyhow::Result<_>>()?;
+    Ok(Took { agents, agent_bytes: agent_bytes / f64::from(AGENTS), coordinator })
+}
+
+/// All generated members of one attempt.
+struct Generated {
+    peers: Vec<Peer>,
+    dropped: RangeInclusive<u32>,
+    ones: Vec<i64>,
+    list: Option<KeyList>,
+}
+
+impl Generated {
+    fn new(job: &Job, attempt: &Attempt, dropouts: u32) -> Self {
+        let peers = (AGENTS + 1..=job.members).map(|index| Peer::new(attempt.manifest(), index, key(index))).collect();
+        Self { peers, dropped: job.members - dropouts + 1..=job.members, ones: vec![1; job.cells], list: None }
+    }
+
+    /// Their messages of a round, a batch at a time.
+    fn round(&mut self, round: Round, coordinator: &mut Party) -> anyhow::Result<()> {
+        if round > Round::Shares {
+            self.peers.retain(|peer| !self.dropped.contains(&peer.index()));
+        }
+        let indices: Vec<u32> = self.peers.iter().map(Peer::index).collect();
+        let largest = if round == Round::Cells { self.ones.len() * 8 } else { 80 * (indices.len() + 8) };
+        let batch = (BATCH_BYTES / largest).max(1);
+        for (number, indices) in indices.chunks(batch).enumerate() {
+            let told = coordinator.told(indices)?;
+            let said =
+                told.iter().zip(number * batch..).map(|(told, place)| Ok((self.peers[place].index(), self.said(place, round, told)?)));
+            coordinator.take(&said.collect::<anyhow::Result<Vec<_>>>()?)?;
+        }
+        Ok(())
+    }
+
+    /// What the peer at a place says to what it was told.
+    fn said(&mut self, place: usize, round: Round, told: &[u8]) -> anyhow::Result<Said> {
+        if round == Round::Shares && self.list.is_none() {
+            self.list = Some(KeyList::from_bytes(told)?);
+        }
+        let Self { peers, dropped, ones, list } = self;
+        let list = || list.as_ref().context("no key list");
+        let peer = &mut peers[place];
+        Ok(match round {
+            Round::Keys => Said::Message(peer.keys()),
+            Round::Shares => Said::Message(peer.shares(list()?, AGENTS)?),
+            Round::Cells => {
+                let (head, masked) = peer.masked(list()?, told, ones, AGENTS, dropped)?;
+                Said::Cells(head, masked)
+            }
+            Round::Consent => Said::Message(peer.consent(SurvivorSet::from_bytes(told)?)),
+            Round::Unmask => Said::Message(peer.unmask()?),
+        })
     }
 }
 

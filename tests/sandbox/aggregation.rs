@@ -94,7 +94,7 @@ impl Recording {
                 Answer::Cells { head, cells } => rounds.machine.receive_cells(*index, &head, &cells).unwrap(),
             };
         }
-        self.agents().into_iter().map(|(name, index)| (name, rounds.machine.message_for(index).unwrap())).collect()
+        self.agents().into_iter().map(|(name, index)| (name, rounds.machine.message_for(index).unwrap().to_vec())).collect()
     }
 
     /// One whole round.

@@ -22,6 +22,9 @@ pub(crate) struct Peer {
 pub(crate) const DUCKDB: Peer =
     Peer { name: "DuckDB", requirements: include_str!("../../peers/duckdb.txt"), script: include_str!("../../peers/with_duckdb.py") };
 
+pub(crate) const FLOWER: Peer =
+    Peer { name: "Flower", requirements: include_str!("../../peers/flower.txt"), script: include_str!("../../peers/with_flower.py") };
+
 /// Those that add noise.
 pub(crate) const PRIVATE: [Peer; 3] = [
     Peer {

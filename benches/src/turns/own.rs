@@ -71,7 +71,7 @@ pub(crate) fn serve() -> anyhow::Result<()> {
         let mut answer = ask()?;
         answer["seconds"] = start.elapsed().as_secs_f64().into();
         answer["processor_seconds"] = (processor_seconds()? - used).into();
-        answer["peak_kib"] = peak_kib()?.into();
+        answer["peak_kib"] = crate::usage::peak_kib()?.into();
         say(&answer)?;
     }
     Ok(())
@@ -134,11 +134,4 @@ fn processor_seconds() -> anyhow::Result<f64> {
     let (_, fields) = stat.rsplit_once(')').context("stat")?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
     Ok(f64::from(ticks.sum::<Result<u32, _>>()?) / 100.0)
-}
-
-/// The highest resident memory of this process.
-fn peak_kib() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }

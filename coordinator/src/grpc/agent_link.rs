@@ -286,7 +286,7 @@ fn wire(message: ToAgent) -> Out {
         }),
         ToAgent::Manifest(bytes) => Out::Manifest(v1::ManifestMessage { manifest: bytes.to_vec() }),
         ToAgent::Round { query, attempt, message } => {
-            Out::Round(v1::Round { query_id: query.as_bytes().to_vec(), attempt: attempt.into(), message })
+            Out::Round(v1::Round { query_id: query.as_bytes().to_vec(), attempt: attempt.into(), message: message.to_vec() })
         }
         ToAgent::Cancel { query, attempt, refusal } => Out::Cancel(v1::Cancel {
             query_id: query.as_bytes().to_vec(),

@@ -29,8 +29,8 @@ pub enum ToAgent {
         query: QueryId,
         /// Attempt.
         attempt: u8,
-        /// Canonical bytes.
-        message: Vec<u8>,
+        /// Canonical bytes, the same ones for many members in most rounds.
+        message: Arc<[u8]>,
     },
     /// The attempt has ended.
     Cancel {

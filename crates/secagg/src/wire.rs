@@ -25,6 +25,14 @@ pub(crate) fn read<M: Message>(bytes: &[u8], members: usize) -> Result<M, Refuse
     M::from_bytes(bytes).map_err(|_| Refused::Malformed)
 }
 
+/// The canonical bytes of a message, written in one piece: growing would take time, and leave copies of secrets behind.
+pub(crate) fn write<M: Message>(message: &M, members: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(M::max_bytes(members));
+    M::TAG.encode(&mut bytes);
+    message.encode(&mut bytes);
+    bytes
+}
+
 /// `H_M`, H(U1) and H(U2): what every mask and every later signature is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context {

@@ -311,12 +311,14 @@ fn keep(tx: &Transaction<'_>, query: &QueryId, kept: &NewAggregation<'_>, releas
         "INSERT INTO aggregations (query_id, attempt, manifest, lists, record, released_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![query.as_bytes(), attempt, manifest, lists, record, integer(released_at_ms)?],
     )?;
+    let mut statement = tx.prepare("INSERT INTO masked_cells (query_id, holder_index, cells) VALUES (?1, ?2, ?3)")?;
+    let mut bytes = Vec::new();
     for (index, cells) in *cells {
-        let bytes: Vec<u8> = cells.iter().flat_map(|cell| cell.to_le_bytes()).collect();
-        tx.execute(
-            "INSERT INTO masked_cells (query_id, holder_index, cells) VALUES (?1, ?2, ?3)",
-            params![query.as_bytes(), index, bytes],
-        )?;
+        bytes.resize(cells.len() * 8, 0);
+        for (place, cell) in bytes.as_chunks_mut().0.iter_mut().zip(cells) {
+            *place = cell.to_le_bytes();
+        }
+        statement.execute(params![query.as_bytes(), index, bytes])?;
     }
     Ok(())
 }

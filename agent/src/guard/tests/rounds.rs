@@ -61,7 +61,7 @@ impl Others {
             let reply = self.members[place].1.receive(&message, Standing::Clear).unwrap();
             self.take(index, &said(reply));
         }
-        self.machine.message_for(1).unwrap()
+        self.machine.message_for(1).unwrap().to_vec()
     }
 
     fn finish(self) -> Outcome {

@@ -96,11 +96,12 @@ impl Rounds<'_> {
     /// Takes messages until nobody is awaited or the time is over.
     async fn collect(&mut self, until: Instant) -> Result<(), Failed> {
         loop {
-            let awaited = self.awaited()?;
-            if awaited.is_empty() {
+            let machine = self.machine.as_ref().ok_or(Refused::Fault)?;
+            if !machine.awaits(|index| !self.fallen.contains_key(&index)) {
                 return Ok(());
             }
             let Ok(Some((name, message))) = timeout_at(until, self.inbox.next()).await else {
+                let awaited = self.awaited()?;
                 let what = self.machine()?.round().map_or("message", said);
                 self.fallen.extend(awaited.into_iter().map(|index| (index, format!("sent no {what} in time"))));
                 return Ok(());

@@ -12,7 +12,7 @@ mod rounds;
 
 use std::sync::Arc;
 
-use commun_domain::encoding::{Encode, sha256, tag_of};
+use commun_domain::encoding::{sha256, tag_of};
 use commun_domain::{Document, Hash32, PublicKey};
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
@@ -46,12 +46,8 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Written in one piece: growing would leave copies behind.
     fn of<M: Message>(message: &M, attempt_members: usize) -> Self {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(M::max_bytes(attempt_members)));
-        M::TAG.encode(&mut bytes);
-        message.encode(&mut bytes);
-        Self::Message(bytes)
+        Self::Message(Zeroizing::new(crate::wire::write(message, attempt_members)))
     }
 }
 

@@ -1,12 +1,11 @@
 //! R2, R3 and R5: sealed shares, masked cells and opened shares. Whether a box opens and whether a share is right is not seen here.
 
 use commun_domain::Hash32;
-use curve25519_dalek::Scalar;
 
 use super::{same, set};
 use crate::attempt::Attempt;
-use crate::crypto::seal::canonical;
 use crate::crypto::sign::verify;
+use crate::crypto::wide::{Limbs, canonical_limbs};
 use crate::refused::Refused;
 use crate::wire::{Context, KeyList, MaskedHead, MaskedStatement, ShareList, Shares, Unmask};
 
@@ -37,10 +36,10 @@ pub(crate) fn masked_head(attempt: &Attempt, context: &Context, head: &MaskedHea
 }
 
 /// Of this view, these survivors and this sender: one canonical scalar for each member of U2.
-pub(crate) fn unmask(context: &Context, survivors: Hash32, message: &Unmask, from: u32, senders: usize) -> Result<Vec<Scalar>, Refused> {
+pub(crate) fn unmask(context: &Context, survivors: Hash32, message: &Unmask, from: u32, senders: usize) -> Result<Vec<Limbs>, Refused> {
     same(&message.context, context, Refused::OtherContext)?;
     same(&message.survivors, &survivors, Refused::OtherSurvivors)?;
     same(&message.index, &from, Refused::WrongSender)?;
     same(&message.shares.len(), &senders, Refused::ShareCount)?;
-    message.shares.iter().map(|share| canonical(share)).collect()
+    message.shares.iter().map(|share| canonical_limbs(share).ok_or(Refused::ShareValue)).collect()
 }

@@ -9,24 +9,25 @@
 
 mod ended;
 mod failed;
+mod lists;
 mod reconstruct;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use commun_domain::encoding::{sha256, tag_of};
 use commun_domain::{Document, Hash32};
-use curve25519_dalek::Scalar;
 
 use crate::agent::Round;
 use crate::attempt::Attempt;
 use crate::cells::cells_hash;
 use crate::checks;
 use crate::context::context;
+use crate::crypto::wide::Limbs;
 use crate::refused::Refused;
 use crate::sum::add;
 use crate::wire::{
-    BOX_BYTES, Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Message, Proof, ShareList, Shares, SignedBy, Survivor, SurvivorSet,
-    Unmask,
+    BOX_BYTES, Consent, Context, KeyEntry, KeyList, Keys, MaskedHead, Message, Proof, Shares, SignedBy, Survivor, SurvivorSet, Unmask,
 };
 
 pub use ended::Outcome;
@@ -45,7 +46,7 @@ pub enum Receipt {
 struct Listed {
     list: KeyList,
     hash: Hash32,
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
 }
 
 /// U2.
@@ -62,6 +63,7 @@ struct Summed {
     sum: Vec<u64>,
     set: SurvivorSet,
     hash: Hash32,
+    bytes: Arc<[u8]>,
 }
 
 /// T signatures on U3.
@@ -69,14 +71,15 @@ struct Proven {
     summed: Summed,
     signers: Vec<u32>,
     proof: Proof,
+    bytes: Arc<[u8]>,
 }
 
 enum State {
     Keys { entries: BTreeMap<u32, KeyEntry>, seen: BTreeSet<[u8; 32]> },
     Shares(Listed, BTreeMap<u32, Vec<[u8; BOX_BYTES]>>),
-    Cells { sent: Sent, boxes: BTreeMap<u32, Vec<[u8; BOX_BYTES]>>, heads: BTreeMap<u32, MaskedHead>, sum: Vec<u64> },
+    Cells { sent: Sent, lists: BTreeMap<u32, Arc<[u8]>>, heads: BTreeMap<u32, MaskedHead>, sum: Vec<u64> },
     Consent(Summed, BTreeMap<u32, [u8; 64]>),
-    Unmask(Proven, BTreeMap<u32, Vec<Scalar>>),
+    Unmask(Proven, BTreeMap<u32, Vec<Limbs>>),
     Ended(Refused),
 }
 
@@ -118,9 +121,27 @@ impl Coordinator {
         }
     }
 
+    /// Whether this member may send in this round.
+    fn expects(&self, index: u32) -> bool {
+        match &self.state {
+            State::Keys { .. } => self.attempt.key(index).is_some(),
+            State::Shares(listed, _) => listed.list.entry(index).is_some(),
+            State::Cells { sent, .. } => sent.senders.binary_search(&index).is_ok(),
+            State::Consent(summed, _) => summed.heads.contains_key(&index),
+            State::Unmask(proven, _) => proven.signers.binary_search(&index).is_ok(),
+            State::Ended(_) => false,
+        }
+    }
+
     /// Members that have not sent in this round, ascending. When there are none the round may be closed before its deadline.
     pub fn awaited(&self) -> Vec<u32> {
         self.expected().into_iter().filter(|index| !self.taken.contains_key(index)).collect()
+    }
+
+    /// Whether one of those for whom `counts` holds has not sent in this round. For a caller that asks after every message: it looks no further than
+    /// the first.
+    pub fn awaits(&self, counts: impl Fn(u32) -> bool) -> bool {
+        self.expected().into_iter().any(|index| !self.taken.contains_key(&index) && counts(index))
     }
 
     /// R1, R2, R4 or R5: a message that came over the link of `from`. A refusal changes nothing.
@@ -171,7 +192,7 @@ impl Coordinator {
         match self.taken.get(&from) {
             Some(taken) if *taken == hash => Ok(true),
             Some(_) => Err(Refused::OtherInput),
-            None if self.expected().binary_search(&from).is_ok() => Ok(false),
+            None if self.expects(from) => Ok(false),
             None => Err(Refused::Stranger),
         }
     }
@@ -246,28 +267,30 @@ impl Coordinator {
             State::Keys { entries, .. } => {
                 enough(entries.len())?;
                 let list = KeyList { manifest: self.attempt.manifest(), entries: entries.into_values().collect() };
-                let bytes = list.to_bytes();
+                let bytes = self.written(&list);
                 Ok(State::Shares(Listed { hash: sha256(&bytes), list, bytes }, BTreeMap::new()))
             }
             State::Shares(listed, boxes) => {
                 enough(boxes.len())?;
                 let senders: Vec<u32> = boxes.keys().copied().collect();
                 let sent = Sent { context: context(&listed.list, listed.hash, &senders), listed, senders };
-                Ok(State::Cells { sent, boxes, heads: BTreeMap::new(), sum: vec![0; self.attempt.cells()] })
+                let lists = lists::share_lists(&sent, &boxes, self.attempt.members())?;
+                Ok(State::Cells { sent, lists, heads: BTreeMap::new(), sum: vec![0; self.attempt.cells()] })
             }
             State::Cells { sent, heads, sum, .. } => {
                 enough(heads.len())?;
                 let survivors = heads.values().map(|head| Survivor { index: head.index, cells: head.cells }).collect();
                 let set = SurvivorSet { context: sent.context, survivors };
-                let hash = set.hash();
-                Ok(State::Consent(Summed { sent, heads, sum, set, hash }, BTreeMap::new()))
+                let bytes = self.written(&set);
+                Ok(State::Consent(Summed { sent, heads, sum, set, hash: sha256(&bytes), bytes }, BTreeMap::new()))
             }
             State::Consent(summed, consents) => {
                 enough(consents.len())?;
                 let signatures = consents.iter().take(self.attempt.threshold());
                 let signatures = signatures.map(|(&index, &signature)| SignedBy { index, signature }).collect();
                 let proof = Proof { context: summed.sent.context, survivors: summed.hash, signatures };
-                Ok(State::Unmask(Proven { summed, signers: consents.into_keys().collect(), proof }, BTreeMap::new()))
+                let bytes = self.written(&proof);
+                Ok(State::Unmask(Proven { summed, signers: consents.into_keys().collect(), proof, bytes }, BTreeMap::new()))
             }
             State::Unmask(..) => Err(Refused::OutOfOrder),
             State::Ended(reason) => Err(reason),
@@ -276,29 +299,20 @@ impl Coordinator {
 
     /// What a member is to be sent at the start of this round; the same bytes each time. `None` for who has left the attempt, and in R1, which
     /// the manifest and the slot start.
-    pub fn message_for(&self, to: u32) -> Option<Vec<u8>> {
-        if self.expected().binary_search(&to).is_err() {
+    pub fn message_for(&self, to: u32) -> Option<Arc<[u8]>> {
+        if !self.expects(to) {
             return None;
         }
         match &self.state {
             State::Keys { .. } | State::Ended(_) => None,
-            State::Shares(listed, _) => Some(listed.bytes.clone()),
-            State::Cells { sent, boxes, .. } => share_list(sent, boxes, to).map(|list| list.to_bytes()),
-            State::Consent(summed, _) => Some(summed.set.to_bytes()),
-            State::Unmask(proven, _) => Some(proven.proof.to_bytes()),
+            State::Shares(listed, _) => Some(Arc::clone(&listed.bytes)),
+            State::Cells { lists, .. } => lists.get(&to).map(Arc::clone),
+            State::Consent(summed, _) => Some(Arc::clone(&summed.bytes)),
+            State::Unmask(proven, _) => Some(Arc::clone(&proven.bytes)),
         }
     }
-}
 
-/// The boxes of U2 for one of its members.
-fn share_list(sent: &Sent, boxes: &BTreeMap<u32, Vec<[u8; BOX_BYTES]>>, to: u32) -> Option<ShareList> {
-    let place = |index: u32| sent.listed.list.entries.binary_search_by_key(&index, |entry| entry.index).ok();
-    let recipient = place(to)?;
-    let sealed = boxes.iter().filter(|(sender, _)| **sender != to).map(|(&sender, boxes)| {
-        // A sender's boxes leave the sender itself out.
-        let own = usize::from(place(sender)? < recipient);
-        boxes.get(recipient - own).copied()
-    });
-    let Context { manifest, keys, .. } = sent.context;
-    Some(ShareList { manifest, keys, recipient: to, senders: sent.senders.clone(), boxes: sealed.collect::<Option<_>>()? })
+    fn written<M: Message>(&self, message: &M) -> Arc<[u8]> {
+        crate::wire::write(message, self.attempt.members()).into()
+    }
 }

@@ -8,7 +8,7 @@ use crate::attempt::count;
 use crate::cohort::Cohort;
 use crate::crypto::reed_solomon::Code;
 use crate::crypto::shamir::{combine, weights_at_zero};
-use crate::crypto::wide::{Limbs, limbs};
+use crate::crypto::wide::{Limbs, scalar};
 use crate::refused::Refused;
 
 /// Shares of all of U2's secrets.
@@ -16,7 +16,7 @@ pub(super) struct Shares {
     /// Who opened shares.
     xs: Vec<u32>,
     /// One row for each of them, U2 in order.
-    rows: Vec<Vec<Scalar>>,
+    rows: Vec<Vec<Limbs>>,
     /// U2: whose secrets they are about.
     dealers: Vec<u32>,
     threshold: usize,
@@ -37,8 +37,8 @@ pub(super) struct Shares {
 
 impl Shares {
     /// `rows`: at least T of `cohort`. `dealers`: U2.
-    pub(super) fn new(rows: impl Iterator<Item = (u32, Vec<Scalar>)>, dealers: &[u32], cohort: Cohort) -> Self {
-        let (xs, rows): (Vec<u32>, Vec<Vec<Scalar>>) = rows.unzip();
+    pub(super) fn new(rows: impl Iterator<Item = (u32, Vec<Limbs>)>, dealers: &[u32], cohort: Cohort) -> Self {
+        let (xs, rows): (Vec<u32>, Vec<Vec<Limbs>>) = rows.unzip();
         let mut shares = Self {
             marks: vec![0; xs.len()],
             xs,
@@ -68,7 +68,7 @@ impl Shares {
 
     /// The secret of the member at `place` in U2, which `fits` recognises.
     pub(super) fn secret(&mut self, place: usize, fits: impl Fn(&Scalar) -> Result<bool, Refused>) -> Result<Scalar, Refused> {
-        let shares: Vec<Limbs> = self.chosen.iter().map(|&row| limbs(&self.rows[row][place])).collect();
+        let shares: Vec<Limbs> = self.chosen.iter().map(|&row| self.rows[row][place]).collect();
         let secret = combine(&self.weights, &shares);
         if fits(&secret)? {
             return Ok(secret);
@@ -80,7 +80,7 @@ impl Shares {
             return Err(Refused::WrongShares);
         }
         self.decodings += 1;
-        let all: Vec<Scalar> = self.rows.iter().map(|row| row[place]).collect();
+        let all: Vec<Scalar> = self.rows.iter().map(|row| scalar(&row[place])).collect();
         let decoded = self.code.get_or_insert_with(|| Code::new(&self.xs)).decode(&all, self.threshold);
         match decoded {
             Some(decoded) if fits(&decoded.secret)? => {
@@ -118,13 +118,15 @@ mod tests {
     use super::*;
     use crate::crypto::random_scalars;
     use crate::crypto::shamir::Polynomial;
+    use crate::crypto::wide::limbs;
 
     const THRESHOLD: usize = 7;
 
     /// Eleven members, T = 7.
     fn shares(rows: Vec<(u32, Vec<Scalar>)>, colluders: u32) -> Shares {
         let dealers: Vec<u32> = (1..).take(rows[0].1.len()).collect();
-        Shares::new(rows.into_iter(), &dealers, Cohort::new(11, 7, colluders).unwrap())
+        let rows = rows.into_iter().map(|(x, row)| (x, row.iter().map(limbs).collect()));
+        Shares::new(rows, &dealers, Cohort::new(11, 7, colluders).unwrap())
     }
 
     /// Shares of `secrets` at 1 to 11.

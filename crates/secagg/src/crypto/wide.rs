@@ -12,10 +12,34 @@ pub(crate) type Limbs = [u64; 4];
 /// Products of two scalars that [`Wide`] holds: `64 l^2 < 2^512`.
 pub(crate) const MAX_PRODUCTS: usize = 64;
 
+/// The order l.
+const ORDER: Limbs = [0x5812_631a_5cf5_d3ed, 0x14de_f9de_a2f7_9cd6, 0, 1 << 60];
+
 /// The limbs of a scalar.
 pub(crate) fn limbs(scalar: &Scalar) -> Limbs {
     let words = scalar.as_bytes().as_chunks().0;
     std::array::from_fn(|word| u64::from_le_bytes(words[word]))
+}
+
+/// The limbs of a scalar from its one encoding; `None` for a number that is not below l.
+pub(crate) fn canonical_limbs(bytes: &[u8; 32]) -> Option<Limbs> {
+    let words = bytes.as_chunks().0;
+    let limbs: Limbs = std::array::from_fn(|word| u64::from_le_bytes(words[word]));
+    // Taking l away borrows from exactly the numbers below it.
+    let below = limbs.iter().zip(ORDER).fold(false, |borrow, (limb, order)| {
+        let (rest, first) = limb.overflowing_sub(order);
+        first | rest.overflowing_sub(u64::from(borrow)).1
+    });
+    below.then_some(limbs)
+}
+
+/// The scalar with these limbs, which are below l.
+pub(crate) fn scalar(limbs: &Limbs) -> Scalar {
+    let mut bytes = [0; 32];
+    for (place, limb) in bytes.as_chunks_mut().0.iter_mut().zip(limbs) {
+        *place = limb.to_le_bytes();
+    }
+    Scalar::from_bytes_mod_order(bytes)
 }
 
 /// An integer below 2^512, wiped when dropped. The caller sees to it that nothing overflows.
@@ -88,6 +112,28 @@ mod tests {
                 sum += pair[0] * pair[1];
             }
             assert_eq!(wide.reduced(), sum);
+        }
+    }
+
+    #[test]
+    fn a_scalar_has_one_encoding() {
+        let mut largest = (Scalar::ZERO - Scalar::ONE).to_bytes();
+        assert_eq!(canonical_limbs(&largest), Some(limbs(&(Scalar::ZERO - Scalar::ONE))));
+        // The order itself, a second encoding of 0.
+        largest[0] += 1;
+        assert_eq!(canonical_limbs(&largest), None);
+        for scalar in random_scalars(50).unwrap().iter() {
+            let found = canonical_limbs(scalar.as_bytes());
+            assert_eq!((found, super::scalar(&found.unwrap())), (Some(limbs(scalar)), *scalar));
+        }
+        // What differs from the order in one bit is smaller exactly if the bit was set.
+        let order = ORDER.map(u64::to_le_bytes).concat();
+        for bit in 0..256 {
+            let mut bytes: [u8; 32] = order.as_slice().try_into().unwrap();
+            let was_set = bytes[bit / 8] >> (bit % 8) & 1 == 1;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(canonical_limbs(&bytes).is_some(), was_set, "bit {bit}");
+            assert_eq!(Scalar::from_canonical_bytes(bytes).is_some().unwrap_u8() == 1, was_set, "bit {bit}");
         }
     }
 
