@@ -19,7 +19,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 
 use crate::binding::Binding;
-use crate::bound::{Room, Shape, Totals};
+use crate::bound::{Room, Shape, SortedRun, Totals};
 use crate::error::EngineError;
 use crate::lower::{Lowering, Needed};
 use crate::objections::{self, Broken, Objectors};
@@ -203,7 +203,7 @@ impl DataFusionEngine {
         let context = source::open(&self.binding, &self.folder, &self.options).await?;
         // Only rows of one table, as they are read, can come sorted; names are all to be known before anything is added up.
         let claimed = match lowering.inputs.leaves.as_slice() {
-            [leaf] if lowering.inputs.program.is_none() && shape.names.is_none() => {
+            [leaf] if lowering.inputs.program.is_none() && SortedRun::serves(&shape) => {
                 self.binding.table(&leaf.table).is_some_and(|table| table.sorted_by_unit)
             }
             _ => false,

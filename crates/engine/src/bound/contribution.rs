@@ -2,6 +2,8 @@
 
 use commun_domain::plan::MEAN_DIGITS;
 
+use super::shape::Lane;
+
 /// What one output adds for one person in one cell. `count`, `sum` and `squares` are places among a group's sums.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Contribution {
@@ -45,11 +47,66 @@ impl Contribution {
         }
     }
 
+    /// [`Contribution::refined`] of no more rows than may count.
+    fn refined_sum(sum: i128, rows: u64, centre: i128) -> i128 {
+        sum.saturating_mul(2).saturating_sub(centre.saturating_mul(rows.into())).saturating_mul(1 << MEAN_DIGITS)
+    }
+
     /// `trunc(2^20 b total / rows)`, within `2^20 Linf reach`.
     fn refined(rows: i128, total: i128, reach: i128, most: u32) -> i128 {
         let weight = rows.min(i128::from(most)) << MEAN_DIGITS;
         let bound = (i128::from(most) << MEAN_DIGITS).saturating_mul(reach);
         weight.saturating_mul(total).checked_div(rows).unwrap_or(0).clamp(-bound, bound)
+    }
+
+    /// Most rows of a person, in whichever groups, for which contributions are sums of rows and no bound of [`Contribution::of`] can bind; 0 where
+    /// they are no sums. It follows from the bits that a value has in a row, so it does not rest on who has clamped it. `lane` finds a lane by its place.
+    pub(crate) fn rows_within_bounds<'a>(&self, lane: impl Fn(usize) -> Option<&'a Lane>) -> u32 {
+        // A row moves the sum by at most `greatest` up and `least` down.
+        let within = |bounds: (i128, i128), (least, greatest): (i128, i128)| {
+            let up = bounds.1.checked_div(greatest.max(0)).unwrap_or(i128::MAX);
+            let down = bounds.0.checked_div(least.min(0)).unwrap_or(i128::MAX);
+            u32::try_from(up.min(down).clamp(0, i128::from(u32::MAX))).unwrap_or(0)
+        };
+        match *self {
+            Self::Rows { most, .. } => most,
+            Self::Sum { sum, least, most } => match lane(sum) {
+                Some(Lane::Sum { value }) => within((least, most), value.range()),
+                _ => 0,
+            },
+            Self::CentredSum { sum, centre, range, most, .. } => match lane(sum) {
+                Some(Lane::Sum { value }) => {
+                    let (bound, (least, greatest)) = (i128::from(most) * i128::from(range), value.range());
+                    let centred = |value: i128| 2 * value - i128::from(centre);
+                    within((-bound, bound), (centred(least), centred(greatest))).min(most)
+                }
+                _ => 0,
+            },
+            Self::CentredSquares { squares, range, most, .. } => match lane(squares) {
+                Some(Lane::Squares { value, centre, .. }) => {
+                    let (square, (least, greatest)) = (i128::from(range).saturating_mul(range.into()), value.range());
+                    let off = [least, greatest].map(|value| (2 * value - i128::from(*centre)).saturating_abs());
+                    let (off, bound) = (off[0].max(off[1]), square.saturating_mul(most.into()));
+                    let greatest = off.saturating_mul(off).saturating_mul(2).saturating_sub(square);
+                    within((-bound, bound), (-square, greatest)).min(most)
+                }
+                _ => 0,
+            },
+            Self::Units { .. } | Self::Histogram { .. } => 0,
+        }
+    }
+
+    /// What persons contribute to one cell whose rows are at most [`Contribution::rows_within_bounds`] each, from the sums of all of them.
+    pub(crate) fn without_bounds(&self, sums: &[u64]) -> i128 {
+        match *self {
+            Self::Rows { count, .. } => i128::from(sums[count]),
+            Self::Sum { sum, .. } => wide(sums, sum),
+            Self::CentredSum { count, sum, centre, .. } => Self::refined_sum(wide(sums, sum), sums[count], centre.into()),
+            Self::CentredSquares { count, squares, range, .. } => {
+                Self::refined_sum(wide(sums, squares), sums[count], i128::from(range).saturating_mul(range.into()))
+            }
+            Self::Units { .. } | Self::Histogram { .. } => 0,
+        }
     }
 
     /// By how much one person in one partition moves a number of a cell, and in how many numbers: derived here, from what is executed,

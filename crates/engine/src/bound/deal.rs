@@ -1,5 +1,6 @@
 //! Deals the rows of one reader into parts by a hash of the person.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -33,46 +34,45 @@ impl Dealer {
     /// Deals the rows of a batch.
     pub(crate) fn deal(&mut self, rows: &Rows) -> io::Result<()> {
         match &rows.units {
-            Units::Signed(units, _) => self.deal_integers(rows, |row| units[row].cast_unsigned()),
-            Units::Unsigned(units, _) => self.deal_integers(rows, |row| units[row]),
+            Units::Signed(units, _) => self.deal_integers(rows, &rows.kept.of(units), i64::cast_unsigned),
+            Units::Unsigned(units, _) => self.deal_integers(rows, &rows.kept.of(units), |unit| unit),
             Units::Text(texts) => rows.texts(texts, self.radix.hasher, |row, text| self.deal_text(row, text)),
         }
     }
 
-    /// Puts the rows of the batch into the order of parts, in memory that the cache holds, and then hands each part its rows in one go.
-    fn deal_integers(&mut self, rows: &Rows, unit: impl Fn(usize) -> u64) -> io::Result<()> {
-        let (hasher, places) = (self.radix.hasher, rows.words[0].as_slice());
-        let mut ends = [0usize; PARTS];
+    /// Puts the rows of the batch into the order of parts, in memory that the cache holds, and then hands each part its rows in one go. `units` are of
+    /// the rows that count.
+    fn deal_integers<U: Copy>(&mut self, rows: &Rows, units: &[U], word: impl Fn(U) -> u64) -> io::Result<()> {
+        let (hasher, units) = (self.radix.hasher, units.iter().map(|unit| word(*unit)));
+        let columns: Vec<Cow<'_, [u64]>> = rows.words.iter().map(|column| rows.kept.of(column)).collect();
+        let columns: Vec<&[u64]> = columns.iter().map(|column| &**column).collect();
         self.numbers.clear();
-        rows.kept.each(|row| {
-            let number = part_of(hasher, unit(row), places[row]);
-            self.numbers.push(number);
-            ends[usize::from(number)] += 1;
-        });
+        self.numbers.extend(units.clone().zip(columns[0]).map(|(unit, place)| part_of(hasher, unit, *place)));
+        let mut ends = [0usize; PARTS];
+        self.numbers.iter().for_each(|number| ends[usize::from(*number)] += 1);
         let mut start = 0;
         for end in &mut ends {
             let rows = *end;
             *end = start;
             start += rows;
         }
-        self.ordered.resize(start * (1 + rows.words.len()), 0);
-        match rows.words.as_slice() {
-            [a] => self.order(rows, &mut ends, |row| [unit(row), a[row]]),
-            [a, b] => self.order(rows, &mut ends, |row| [unit(row), a[row], b[row]]),
-            [a, b, c] => self.order(rows, &mut ends, |row| [unit(row), a[row], b[row], c[row]]),
-            columns => {
-                let (words, mut numbers) = (1 + columns.len(), self.numbers.iter());
-                rows.kept.each(|row| {
-                    let Some(number) = numbers.next() else { return };
+        let words = 1 + columns.len();
+        self.ordered.resize(start * words, 0);
+        match *columns.as_slice() {
+            [a] => self.order(a.iter().zip(units).map(|(a, unit)| [*a, unit]), &mut ends),
+            [a, b] => self.order(a.iter().zip(b).zip(units).map(|((a, b), unit)| [*a, *b, unit]), &mut ends),
+            [a, b, c] => self.order(a.iter().zip(b).zip(c).zip(units).map(|(((a, b), c), unit)| [*a, *b, *c, unit]), &mut ends),
+            _ => {
+                for (row, (unit, number)) in units.zip(&self.numbers).enumerate() {
                     let end = &mut ends[usize::from(*number)];
                     let to = &mut self.ordered[*end * words..(*end + 1) * words];
-                    to[0] = unit(row);
-                    to[1..].iter_mut().zip(columns).for_each(|(word, column)| *word = column[row]);
+                    to.iter_mut().zip(&columns).for_each(|(word, column)| *word = column[row]);
+                    to[words - 1] = unit;
                     *end += 1;
-                });
+                }
             }
         }
-        let (words, mut start) = (1 + rows.words.len(), 0);
+        let mut start = 0;
         for (number, end) in ends.into_iter().enumerate() {
             self.append(number, start * words..end * words, words)?;
             start = end;
@@ -82,15 +82,13 @@ impl Dealer {
 
     /// Puts rows of a usual length into the order of parts: `ends` has where the next row of each goes.
     #[inline]
-    fn order<const WORDS: usize>(&mut self, rows: &Rows, ends: &mut [usize; PARTS], row: impl Fn(usize) -> [u64; WORDS]) {
+    fn order<const WORDS: usize>(&mut self, rows: impl Iterator<Item = [u64; WORDS]>, ends: &mut [usize; PARTS]) {
         let (ordered, _) = self.ordered.as_chunks_mut::<WORDS>();
-        let mut numbers = self.numbers.iter();
-        rows.kept.each(|place| {
-            let Some(number) = numbers.next() else { return };
+        for (row, number) in rows.zip(&self.numbers) {
             let end = &mut ends[usize::from(*number)];
-            ordered[*end] = row(place);
+            ordered[*end] = row;
             *end += 1;
-        });
+        }
     }
 
     /// Appends ordered rows to a part.
@@ -108,7 +106,7 @@ impl Dealer {
     }
 
     fn deal_text(&mut self, row: &[u64], text: &[u64]) -> io::Result<()> {
-        let number = usize::from(part_of(self.radix.hasher, row[0], row[1]));
+        let number = usize::from(part_of(self.radix.hasher, row[row.len() - 1], row[0]));
         self.make_room(number, row.len() + text.len().min(MAX_TEXT_WORDS))?;
         self.chunks[number].extend_from_slice(row);
         self.chunks[number].extend_from_slice(text);

@@ -35,9 +35,9 @@ impl Hasher {
         words.iter().fold(self.k1, |hash, word| Self::fold(hash ^ word, self.k0 | 1).rotate_left(23))
     }
 
-    /// The hash that says to which part of the data a row belongs.
+    /// The hash that says to which part of the data a group belongs, as `Table::export` writes it.
     #[inline]
-    pub(crate) fn row(self, row: &[u64]) -> u64 {
-        self.person(row[0], partition_of(row[1]))
+    pub(crate) fn group(self, record: &[u64]) -> u64 {
+        self.person(record[0], partition_of(record[1]))
     }
 }

@@ -1,12 +1,13 @@
-//! Adds up the groups of a file: in one go if they fit, else dealt into finer parts by the next bits of the hash, some of which go to files again.
+//! Adds up the groups and rows of files: in one go if they fit, else dealt into finer parts by the next bits of the hash, some of which go to files again.
 
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::hash::Hasher;
-use super::radix::Meter;
-use super::shape::{SharedShape, Totals};
+use super::radix::each_row;
+use super::room::Meter;
+use super::shape::{SharedShape, Totals, partition_of};
 use super::spill::Spill;
 use super::table::Table;
 use crate::read::UnitKind;
@@ -58,8 +59,8 @@ impl Merge<'_> {
         Table::new(self.shape.clone(), self.kind, self.hasher)
     }
 
-    /// Adds up a file. `depth` counts the steps from 1.
-    pub(super) fn run(&self, spill: Spill, depth: u32) -> io::Result<()> {
+    /// Adds up the files of a part. `depth` counts the steps from 1.
+    pub(super) fn run(&self, rows: Option<Spill>, groups: Option<Spill>, depth: u32) -> io::Result<()> {
         let mut step = Step {
             tables: (0..FINER).map(|_| self.table()).collect(),
             spills: (0..FINER).map(|_| None).collect(),
@@ -67,20 +68,17 @@ impl Merge<'_> {
             held: 0,
         };
         (0..FINER).for_each(|number| step.measure(number, self.meter));
-        spill.read::<io::Error>(|record| {
-            let shift = 64 - FIRST_BITS - depth * FINER_BITS;
-            let number = usize::try_from(self.hasher.row(record) >> shift).unwrap_or(0) & (FINER - 1);
-            step.tables[number].add_group(record);
-            step.measure(number, self.meter);
-            while step.held > self.room && depth < MAX_DEPTH {
-                let Some((_, largest)) = step.sizes.iter().copied().zip(0..).max() else { break };
-                if step.tables[largest].len() == 0 {
-                    break;
-                }
-                self.export(&mut step, largest)?;
-            }
-            Ok(())
-        })?;
+        if let Some(rows) = rows {
+            rows.read::<io::Error>(|chunk| {
+                each_row(self.shape, self.kind, chunk, |row, text| {
+                    let hash = self.hasher.person(row[row.len() - 1], partition_of(row[0]));
+                    self.add(&mut step, hash, depth, |table| table.add_row(row, text))
+                })
+            })?;
+        }
+        if let Some(groups) = groups {
+            groups.read::<io::Error>(|record| self.add(&mut step, self.hasher.group(record), depth, |table| table.add_group(record)))?;
+        }
         for number in 0..FINER {
             if step.spills[number].is_some() {
                 self.export(&mut step, number)?;
@@ -91,7 +89,22 @@ impl Merge<'_> {
         self.meter.change(step.held, 0);
         let Step { tables, spills, .. } = step;
         drop(tables);
-        spills.into_iter().flatten().try_for_each(|spill| self.run(spill, depth + 1))
+        spills.into_iter().flatten().try_for_each(|spill| self.run(None, Some(spill), depth + 1))
+    }
+
+    /// Adds something to the table of a finer part, and makes room if that is too much.
+    fn add(&self, step: &mut Step, hash: u64, depth: u32, add: impl FnOnce(&mut Table)) -> io::Result<()> {
+        let number = usize::try_from(hash >> (64 - FIRST_BITS - depth * FINER_BITS)).unwrap_or(0) & (FINER - 1);
+        add(&mut step.tables[number]);
+        step.measure(number, self.meter);
+        while step.held > self.room && depth < MAX_DEPTH {
+            let Some((_, largest)) = step.sizes.iter().copied().zip(0..).max() else { break };
+            if step.tables[largest].len() == 0 {
+                break;
+            }
+            self.export(step, largest)?;
+        }
+        Ok(())
     }
 
     /// Writes a finer part's groups to its file; its table begins anew.

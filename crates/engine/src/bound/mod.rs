@@ -7,19 +7,25 @@
 
 mod beyond;
 mod bins;
+mod choice;
 mod contribution;
 mod deal;
 mod field;
+mod finish;
+mod gather;
 mod hash;
 mod merge;
 mod names;
 mod prf;
 mod radix;
+mod room;
 mod rows;
 mod shape;
 mod sorted;
 mod spill;
 mod table;
+mod whole;
+mod words;
 
 pub(crate) use contribution::Contribution;
 pub(crate) use deal::Dealer;
@@ -27,7 +33,8 @@ pub(crate) use field::{Field, Flag};
 pub(crate) use hash::Hasher;
 pub(crate) use names::Names;
 pub(crate) use prf::Key as PrfKey;
-pub(crate) use radix::{Meter, Radix, Room};
+pub(crate) use radix::Radix;
+pub(crate) use room::{Meter, Room};
 pub(crate) use rows::{Kept, Rows};
 #[cfg(test)]
 pub(crate) use shape::HEAD_WORDS;

@@ -1,19 +1,19 @@
 //! Input in any order: rows are dealt into parts by a hash of the person, so that each part's persons fit the cache, and every part is
-//! aggregated by itself.
+//! aggregated by itself (`finish`).
 //!
-//! Rows wait in chunks. As long as they fit, each part is aggregated once, at the end, in one table that stays in the cache. When memory
-//! runs short, waiting rows are added to their part's own table, which is smaller: it grows with groups, not with rows. When that does not
-//! suffice, a part's groups go to a file (`spill`) and its table begins anew; at the end the file's groups are added up again, dealt finer
-//! if they are too many (`merge`). None of it changes a result: sums are exact, and see `table` for the groups that are kept.
+//! Rows wait in chunks. As long as they fit, each part is aggregated once, at the end, person by person (`gather`). When memory
+//! runs short, the rows of the largest parts are added to tables of their own, which grow with groups, not with rows. Where that makes little of
+//! them, because persons have few rows to a group, rows go to files as they are from then on: that is less work and hardly more bytes. What a
+//! table holds goes to a file too when it becomes too large. None of it changes a result: sums are exact, and see `table` for the groups that are kept.
 
+use std::convert::Infallible;
 use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::hash::Hasher;
-use super::merge::Merge;
-use super::shape::{SharedShape, Totals, text_words};
+use super::room::{Meter, Room};
+use super::shape::{Shape, SharedShape, text_words};
 use super::spill::Spill;
 use super::table::Table;
 use crate::read::UnitKind;
@@ -27,72 +27,42 @@ const CHUNK_WORDS: usize = 4 * 1024;
 /// Words of the smallest chunk.
 const LEAST_CHUNK_WORDS: usize = 64;
 
-/// What bounding may use of the machine.
-#[derive(Clone, Debug)]
-pub(crate) struct Room {
-    /// Most memory; `None` sets no limit.
-    pub(crate) bytes: Option<usize>,
-    /// Where what does not fit goes.
-    pub(crate) folder: PathBuf,
-    pub(crate) threads: usize,
-    /// Set when nobody waits for the result any more.
-    pub(crate) stopped: Arc<AtomicBool>,
-}
+/// Tables that held more than half of what their rows did, before rows go to files as they are.
+const TRIED: usize = 4;
 
-impl Room {
-    /// An error once nobody waits any more. Asked between pieces of work that are long: a thread of its own does not end with who waits for it.
-    pub(crate) fn go_on(&self) -> io::Result<()> {
-        if self.stopped.load(Ordering::Relaxed) { Err(io::Error::other("nobody waits for the result any more")) } else { Ok(()) }
-    }
-}
-
-/// Bytes that are held now, and the most that were.
-#[derive(Debug, Default)]
-pub(crate) struct Meter {
-    now: AtomicUsize,
-    peak: AtomicUsize,
-}
-
-impl Meter {
-    /// From one size of something to another.
-    pub(crate) fn change(&self, before: usize, after: usize) {
-        // Wrapping: the difference may be negative.
-        let difference = after.wrapping_sub(before);
-        let now = self.now.fetch_add(difference, Ordering::Relaxed).wrapping_add(difference);
-        if after > before {
-            self.peak.fetch_max(now, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn now(&self) -> usize {
-        self.now.load(Ordering::Relaxed)
-    }
-
-    #[cfg(test)]
-    pub(super) fn peak(&self) -> usize {
-        self.peak.load(Ordering::Relaxed)
-    }
-}
+/// Rows that wait, one behind the other.
+pub(super) type Chunks = Vec<Vec<u64>>;
 
 #[derive(Default)]
-struct Part {
-    chunks: Vec<Vec<u64>>,
-    table: Option<Table>,
-    spill: Option<Spill>,
+pub(super) struct Part {
+    chunks: Mutex<Chunks>,
+    pub(super) stored: Mutex<Stored>,
+    /// Bytes of chunks and table, readable without a lock.
+    bytes: AtomicUsize,
+}
+
+/// What became of rows that could not wait.
+#[derive(Default)]
+pub(super) struct Stored {
+    pub(super) table: Option<Table>,
+    /// Files of rows and of groups.
+    pub(super) rows: Option<Spill>,
+    pub(super) groups: Option<Spill>,
 }
 
 /// See the module.
 pub(crate) struct Radix {
-    shape: SharedShape,
-    kind: UnitKind,
+    pub(super) shape: SharedShape,
+    pub(super) kind: UnitKind,
     pub(super) hasher: Hasher,
-    room: Room,
+    pub(super) room: Room,
     pub(super) chunk_words: usize,
-    parts: Vec<Mutex<Part>>,
-    /// Bytes that each part holds, readable without its lock.
-    part_bytes: Vec<AtomicUsize>,
-    meter: Meter,
-    /// How often a part's groups went to a file.
+    pub(super) parts: Vec<Part>,
+    pub(super) meter: Meter,
+    /// How many tables became much smaller than their rows, and how many did not.
+    small: AtomicUsize,
+    large: AtomicUsize,
+    /// How often rows or groups went to a file.
     spills: AtomicUsize,
 }
 
@@ -107,73 +77,102 @@ impl Radix {
             hasher: Hasher::new(),
             chunk_words: fitting.clamp(LEAST_CHUNK_WORDS, CHUNK_WORDS),
             room,
-            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
-            part_bytes: (0..PARTS).map(|_| AtomicUsize::new(0)).collect(),
+            parts: (0..PARTS).map(|_| Part::default()).collect(),
             meter: Meter::default(),
+            small: AtomicUsize::new(0),
+            large: AtomicUsize::new(0),
             spills: AtomicUsize::new(0),
         }
     }
 
     /// An empty table, which counts as held from here on.
-    fn table(&self) -> Table {
+    pub(super) fn table(&self) -> Table {
         let table = Table::new(self.shape.clone(), self.kind, self.hasher);
         self.meter.change(0, table.bytes());
         table
     }
 
     pub(super) fn take_chunk(&self, number: usize, chunk: Vec<u64>) -> io::Result<()> {
-        let bytes = chunk.capacity() * 8;
-        let mut part = self.parts[number].lock().unwrap_or_else(PoisonError::into_inner);
-        part.chunks.push(chunk);
+        let (part, bytes) = (&self.parts[number], chunk.capacity() * 8);
+        part.chunks.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
+        part.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.meter.change(0, bytes);
-        self.part_bytes[number].fetch_add(bytes, Ordering::Relaxed);
-        drop(part);
         let Some(limit) = self.room.bytes else { return Ok(()) };
-        if self.meter.now() <= limit - limit / 4 {
-            return Ok(());
-        }
-        // Down to five eighths, so that this is not done for every chunk.
-        while self.meter.now() > limit / 8 * 5 {
-            let held = self.part_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed));
-            let Some((most, largest)) = held.zip(0..).max() else { break };
-            if most == 0 {
-                break;
+        if self.meter.now() > limit - limit / 4 {
+            // Down to five eighths, so that this is not done for every chunk.
+            while self.meter.now() > limit / 8 * 5 {
+                let Some((part, stored)) = self.largest() else { break };
+                self.relieve(part, stored)?;
             }
-            self.relieve(largest)?;
         }
         Ok(())
     }
 
-    /// Makes a part smaller: by adding its rows up, or, when that brought little, by writing its groups to its file.
-    fn relieve(&self, number: usize) -> io::Result<()> {
-        let mut part = self.parts[number].lock().unwrap_or_else(PoisonError::into_inner);
-        let before = part.bytes();
-        let mut table = part.table.take().unwrap_or_else(|| self.table());
-        self.add_chunks(&mut table, std::mem::take(&mut part.chunks));
-        if table.bytes() > before / 2 {
-            self.export(table, &mut part)?;
+    /// The part that holds most, of those that nobody else is relieving.
+    fn largest(&self) -> Option<(&Part, MutexGuard<'_, Stored>)> {
+        let mut parts: Vec<(usize, &Part)> = self.parts.iter().map(|part| (part.bytes.load(Ordering::Relaxed), part)).collect();
+        parts.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        parts.into_iter().filter(|(bytes, _)| *bytes > 0).find_map(|(_, part)| match part.stored.try_lock() {
+            Ok(stored) => Some((part, stored)),
+            Err(TryLockError::Poisoned(poisoned)) => Some((part, poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        })
+    }
+
+    /// Makes a part smaller. Its lock is held meanwhile, but more rows can be handed in.
+    fn relieve(&self, part: &Part, mut stored: MutexGuard<'_, Stored>) -> io::Result<()> {
+        let chunks = part.take_chunks();
+        let before = bytes_of(&chunks) + stored.table.as_ref().map_or(0, Table::bytes);
+        if stored.table.is_none() && self.rows_are_stored() {
+            self.store_rows(chunks, &mut stored)?;
         } else {
-            part.table = Some(table);
+            let mut table = stored.table.take().unwrap_or_else(|| self.table());
+            self.add_chunks(&mut table, chunks);
+            if table.bytes() > before / 2 {
+                self.large.fetch_add(1, Ordering::Relaxed);
+                self.store_groups(table, &mut stored)?;
+            } else {
+                self.small.fetch_add(1, Ordering::Relaxed);
+                stored.table = Some(table);
+            }
         }
+        let after = stored.table.as_ref().map_or(0, Table::bytes);
         // Wrapping: the difference is mostly negative.
-        self.part_bytes[number].fetch_add(part.bytes().wrapping_sub(before), Ordering::Relaxed);
+        part.bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether rows take hardly more room than their groups.
+    fn rows_are_stored(&self) -> bool {
+        let large = self.large.load(Ordering::Relaxed);
+        large >= TRIED && large > self.small.load(Ordering::Relaxed)
+    }
+
+    /// Writes rows to the file of their part.
+    pub(super) fn store_rows(&self, chunks: Chunks, stored: &mut Stored) -> io::Result<()> {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let spill = opened(&mut stored.rows, &self.room)?;
+        for chunk in chunks {
+            spill.write(&[chunk.len() as u64])?;
+            spill.write(&chunk)?;
+            self.meter.change(chunk.capacity() * 8, 0);
+        }
+        self.spills.fetch_add(1, Ordering::Relaxed);
+        spill.rest()
     }
 
     /// Writes all groups of a table to the file of its part.
-    fn export(&self, mut table: Table, part: &mut Part) -> io::Result<()> {
-        let spill = match &mut part.spill {
-            Some(spill) => spill,
-            none => none.insert(Spill::create(&self.room.folder)?),
-        };
+    pub(super) fn store_groups(&self, mut table: Table, stored: &mut Stored) -> io::Result<()> {
+        let spill = opened(&mut stored.groups, &self.room)?;
         table.export(|record| spill.write(record))?;
-        spill.rest()?;
         self.spills.fetch_add(1, Ordering::Relaxed);
         self.meter.change(table.bytes(), 0);
-        Ok(())
+        spill.rest()
     }
 
-    fn add_chunks(&self, table: &mut Table, chunks: Vec<Vec<u64>>) {
+    pub(super) fn add_chunks(&self, table: &mut Table, chunks: Chunks) {
         for chunk in chunks {
             let (before, freed) = (table.bytes(), chunk.capacity() * 8);
             self.add_chunk(table, &chunk);
@@ -184,83 +183,16 @@ impl Radix {
 
     fn add_chunk(&self, table: &mut Table, chunk: &[u64]) {
         if self.kind == UnitKind::Text {
-            let (words, mut rest) = (self.shape.row_words, chunk);
-            while !rest.is_empty() {
-                let (row, behind) = rest.split_at(words);
-                let (text, behind) = behind.split_at(text_words(behind));
+            let Ok(()) = each_row(&self.shape, self.kind, chunk, |row, text| {
                 table.add_row(row, text);
-                rest = behind;
-            }
+                Ok::<_, Infallible>(())
+            });
         } else {
             table.add_rows(chunk);
         }
     }
 
-    /// Adds up everything that the dealers have finished.
-    pub(crate) fn finish(&self, totals: &Mutex<Totals>) -> io::Result<()> {
-        let threads = self.room.threads.clamp(1, PARTS);
-        let next = AtomicUsize::new(0);
-        let mut spilled = Vec::new();
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.work(&next, totals))).collect();
-            for worker in workers {
-                spilled.extend(worker.join().map_err(|_| io::Error::other("a worker stopped"))??);
-            }
-            Ok::<_, io::Error>(())
-        })?;
-        // Only now, when nothing else is in memory.
-        let next = AtomicUsize::new(0);
-        let room = self.room.bytes.map_or(usize::MAX, |bytes| bytes / 8 * 5 / threads);
-        let Self { shape, kind, hasher, room: Room { folder, .. }, meter, .. } = self;
-        let merge = Merge { shape, kind: *kind, hasher: *hasher, folder, room, meter, totals };
-        std::thread::scope(|scope| {
-            let work = || -> io::Result<()> {
-                while let Some(number) = spilled.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
-                    self.room.go_on()?;
-                    let part = std::mem::take(&mut *self.parts[number].lock().unwrap_or_else(PoisonError::into_inner));
-                    part.spill.map_or(Ok(()), |spill| merge.run(spill, 1))?;
-                }
-                Ok(())
-            };
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| io::Error::other("a worker stopped"))?)
-        })
-    }
-
-    /// Adds up parts that fit the memory. What is left in memory of the others goes to their files; they are returned.
-    fn work(&self, next: &AtomicUsize, totals: &Mutex<Totals>) -> io::Result<Vec<usize>> {
-        let mut spilled = Vec::new();
-        let mut mine = Totals::zero(&self.shape);
-        let mut table = self.table();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(part) = self.parts.get(number) else { break };
-            self.room.go_on()?;
-            let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
-            let (chunks, started) = (std::mem::take(&mut part.chunks), part.table.take());
-            if part.spill.is_some() {
-                let mut started = started.unwrap_or_else(|| self.table());
-                self.add_chunks(&mut started, chunks);
-                self.export(started, &mut part)?;
-                spilled.push(number);
-                continue;
-            }
-            if let Some(started) = started {
-                self.meter.change(table.bytes(), 0);
-                table = started;
-            }
-            self.add_chunks(&mut table, chunks);
-            table.total(&mut mine);
-            let before = table.bytes();
-            table.clear();
-            self.meter.change(before, table.bytes());
-        }
-        self.meter.change(table.bytes(), 0);
-        totals.lock().unwrap_or_else(PoisonError::into_inner).merge(&mine);
-        Ok(spilled)
-    }
-
-    /// The most bytes that were held at a time, and how often groups went to a file.
+    /// The most bytes that were held at a time, and how often rows or groups went to a file.
     #[cfg(test)]
     pub(crate) fn used(&self) -> (usize, usize) {
         (self.meter.peak(), self.spills.load(Ordering::Relaxed))
@@ -268,7 +200,37 @@ impl Radix {
 }
 
 impl Part {
-    fn bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.capacity() * 8).sum::<usize>() + self.table.as_ref().map_or(0, Table::bytes)
+    /// The rows that wait, which still count as held.
+    pub(super) fn take_chunks(&self) -> Chunks {
+        std::mem::take(&mut *self.chunks.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Memory that rows hold while they wait.
+pub(super) fn bytes_of(chunks: &[Vec<u64>]) -> usize {
+    chunks.iter().map(|chunk| chunk.capacity() * 8).sum()
+}
+
+/// Calls `take` with every row of a chunk and the text of its unit, which is empty for integers.
+pub(super) fn each_row<E>(
+    shape: &Shape,
+    kind: UnitKind,
+    chunk: &[u64],
+    mut take: impl FnMut(&[u64], &[u64]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut rest = chunk;
+    while !rest.is_empty() {
+        let (row, behind) = rest.split_at(shape.row_words);
+        let (text, behind) = behind.split_at(if kind == UnitKind::Text { text_words(behind) } else { 0 });
+        take(row, text)?;
+        rest = behind;
+    }
+    Ok(())
+}
+
+fn opened<'s>(spill: &'s mut Option<Spill>, room: &Room) -> io::Result<&'s mut Spill> {
+    Ok(match spill {
+        Some(spill) => spill,
+        none => none.insert(Spill::create(&room.folder)?),
+    })
 }

@@ -1,5 +1,7 @@
 //! Rows of one batch that count, as columns of words, and the rows that are made of them.
 
+use std::borrow::Cow;
+
 use arrow::buffer::BooleanBuffer;
 
 use crate::read::{MAX_UNIT_BYTES, Texts, Units};
@@ -13,7 +15,7 @@ pub(crate) const MAX_TEXT_WORDS: usize = 1 + MAX_UNIT_BYTES.div_ceil(8);
 pub(crate) struct Rows {
     pub(crate) kept: Kept,
     pub(crate) units: Units,
-    /// All words of a row but the first, as `Shape` describes them.
+    /// All words of a row but the last, as `Shape` describes them.
     pub(crate) words: Vec<Vec<u64>>,
 }
 
@@ -33,6 +35,14 @@ impl Kept {
         }
     }
 
+    /// What a column holds for the rows that count.
+    pub(crate) fn of<'a, T: Copy>(&self, column: &'a [T]) -> Cow<'a, [T]> {
+        match self {
+            Self::All(_) => Cow::Borrowed(column),
+            Self::Some(rows) => rows.iter().map(|row| column[*row as usize]).collect(),
+        }
+    }
+
     /// Calls `take` with every row that counts.
     #[inline]
     pub(crate) fn each(&self, mut take: impl FnMut(usize)) {
@@ -44,16 +54,14 @@ impl Kept {
 }
 
 impl Rows {
-    /// Appends every row whose unit is an integer to `to`; `unit` gives that of a row.
-    pub(crate) fn integers(&self, unit: impl Fn(usize) -> u64, to: &mut Vec<u64>) {
-        match self.words.as_slice() {
-            [a] => self.kept.each(|row| to.extend_from_slice(&[unit(row), a[row]])),
-            [a, b] => self.kept.each(|row| to.extend_from_slice(&[unit(row), a[row], b[row]])),
-            columns => self.kept.each(|row| {
-                to.push(unit(row));
-                to.extend(columns.iter().map(|column| column[row]));
-            }),
-        }
+    /// The rows that count, one behind the other, without their units.
+    pub(crate) fn without_units(&self) -> Cow<'_, [u64]> {
+        let [column] = self.words.as_slice() else {
+            let mut rows = Vec::new();
+            self.kept.each(|row| rows.extend(self.words.iter().map(|column| column[row])));
+            return rows.into();
+        };
+        self.kept.of(column)
     }
 
     /// Calls `take` with every row whose unit is a text, with that text.
@@ -62,8 +70,8 @@ impl Rows {
         self.kept.each(|row| {
             let text = text.read(texts, row);
             words.clear();
-            words.push(hasher.text(text));
             words.extend(self.words.iter().map(|column| column[row]));
+            words.push(hasher.text(text));
             if outcome.is_ok() {
                 outcome = take(&words, text);
             }
@@ -81,16 +89,21 @@ struct Text {
 impl Text {
     #[inline]
     fn read(&mut self, texts: &Texts, row: usize) -> &[u64] {
-        let bytes = texts.get(row).unwrap_or("").as_bytes();
         self.words.clear();
-        self.words.push(bytes.len() as u64);
-        let (whole, rest) = bytes.as_chunks::<8>();
-        self.words.extend(whole.iter().map(|word| u64::from_le_bytes(*word)));
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            self.words.push(u64::from_le_bytes(last));
-        }
+        push_text(texts.get(row).unwrap_or(""), &mut self.words);
         &self.words
+    }
+}
+
+/// Appends a text as [`Text`] has it.
+#[inline]
+pub(crate) fn push_text(text: &str, words: &mut Vec<u64>) {
+    let (whole, rest) = text.as_bytes().as_chunks::<8>();
+    words.push(text.len() as u64);
+    words.extend(whole.iter().map(|word| u64::from_le_bytes(*word)));
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        words.push(u64::from_le_bytes(last));
     }
 }

@@ -1,6 +1,6 @@
 //! The layout of what travels and of what is kept: rows, groups, and what an output makes of a group. It follows from the plan alone.
 //!
-//! A row is `[unit, place, flags.., values..]` in 64-bit words. `unit` is the id itself, or a hash of it with the text behind the row;
+//! A row is `[place, flags.., values.., unit]` in 64-bit words. `unit` is the id itself, or a hash of it with the text behind the row;
 //! `place` holds cell, partition, the first flags, and behind them values that are narrow enough; a flag says that the row counts for an output (its
 //! condition is true and its value not NULL); a value is 0 where its flag is not set. A group is its cell and its sums.
 
@@ -23,7 +23,7 @@ pub(crate) const CELL_BITS: u32 = 28;
 /// Bits of `place` that hold the partition: a question has at most 1200.
 pub(crate) const PARTITION_BITS: u32 = 12;
 
-/// Words of a row before flags and values.
+/// Words of a row beside flags and values that need words of their own: place and unit.
 pub(crate) const HEAD_WORDS: usize = 2;
 
 /// Cell of a `place`.
@@ -118,6 +118,33 @@ impl Shape {
         }
     }
 
+    /// All places of grid and partitions.
+    pub(crate) fn places(&self) -> usize {
+        self.cells.saturating_mul(self.partitions.len())
+    }
+
+    /// The number of a place among all of them.
+    #[inline]
+    pub(crate) fn place_number(&self, place: u64) -> usize {
+        partition_of(place) as usize * self.cells + cell_of(place) as usize
+    }
+
+    /// Most rows of a person for which what it contributes is the sum of its rows, whichever groups they fall on, as no bound binds; 0 where an output is no
+    /// such sum.
+    pub(crate) fn rows_within_bounds(&self) -> usize {
+        let rows = self.outputs.iter().map(|output| output.rows_within_bounds(|at| self.lane_at(at))).min();
+        rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(0)
+    }
+
+    /// The lane whose words begin at a place among a group's sums.
+    fn lane_at(&self, at: usize) -> Option<&Lane> {
+        let mut words = 0;
+        self.lanes.iter().find(|lane| {
+            words += lane.words();
+            words - lane.words() == at
+        })
+    }
+
     /// Words of a group's sums.
     pub(crate) fn sum_words(&self) -> usize {
         self.lanes.iter().map(Lane::words).sum()
@@ -169,13 +196,17 @@ impl Shape {
 
     /// The key of a person's choice, from the full id: the text of `text_of`'s form, or the decimal text of an integer.
     pub(crate) fn person_key(&self, kind: UnitKind, unit: u64, text: &[u64], partition: u32) -> Key {
-        let period = self.partitions.get(partition as usize).copied().unwrap_or(Period(0));
         let mut digits = [0; MAX_DIGITS];
         match kind {
-            UnitKind::Text => self.key.of_person(period, &text_bytes(text)),
-            UnitKind::Signed => self.key.of_person(period, decimal(unit.cast_signed().unsigned_abs(), unit.cast_signed() < 0, &mut digits)),
-            UnitKind::Unsigned => self.key.of_person(period, decimal(unit, false, &mut digits)),
+            UnitKind::Text => self.text_key(&text_bytes(text), partition),
+            UnitKind::Signed => self.text_key(decimal(unit.cast_signed().unsigned_abs(), unit.cast_signed() < 0, &mut digits), partition),
+            UnitKind::Unsigned => self.text_key(decimal(unit, false, &mut digits), partition),
         }
+    }
+
+    /// The same from the bytes of the id.
+    pub(crate) fn text_key(&self, unit: &[u8], partition: u32) -> Key {
+        self.key.of_person(self.partitions.get(partition as usize).copied().unwrap_or(Period(0)), unit)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Input that is declared sorted by person: nothing waits. One small table holds the persons that are passing, and is emptied where the person
-//! changes.
+//! Input that is declared sorted by person: nothing waits. Who has all rows in one batch is bounded at once (`whole`). The others, and all where there
+//! is a histogram, pass through one small table, which is emptied from time to time.
 //!
 //! The claim is checked as far as it is used: within a reader's rows the unit never becomes smaller, and the readers' ranges do not
 //! overlap, except that the last person of one may be the first of another. The first disorder ends this path, and the query begins again on
@@ -9,12 +9,14 @@ use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 
 use super::hash::Hasher;
-use super::rows::Rows;
-use super::shape::{SharedShape, Totals, partition_of, text_bytes};
+use super::prf::Key;
+use super::rows::{Rows, push_text};
+use super::shape::{Shape, SharedShape, Totals, partition_of};
 use super::table::Table;
+use super::whole::Whole;
 use crate::read::{UnitKind, Units};
 
-/// Persons that are held before the table is emptied: enough to make it rare, few enough for the fastest cache.
+/// Persons that the table holds before it is emptied: enough to make it rare, few enough for the fastest cache.
 const PERSONS: usize = 128;
 
 /// A unit by which input is sorted: integers by their value, texts by their bytes.
@@ -22,7 +24,7 @@ const PERSONS: usize = 128;
 enum Unit {
     Signed(i64),
     Unsigned(u64),
-    Text(Vec<u8>),
+    Text(String),
 }
 
 /// Rows were not sorted.
@@ -34,6 +36,7 @@ pub(crate) struct SortedRun {
     shape: SharedShape,
     kind: UnitKind,
     hasher: Hasher,
+    whole: Option<Whole>,
     table: Table,
     /// The first person, who may have rows in another run, as those have who are in the table at the end.
     edge: Table,
@@ -45,18 +48,24 @@ pub(crate) struct SortedRun {
     text: Vec<u64>,
     /// The partition of the last row, and the place of its person in its table.
     passing: Option<(u32, u32)>,
-    /// Rows of a batch, one behind the other.
-    integers: Vec<u64>,
+    /// Where in a batch another person begins.
+    turns: Vec<usize>,
     totals: Totals,
 }
 
 impl SortedRun {
+    /// Whether questions of this shape have this path.
+    pub(crate) fn serves(shape: &Shape) -> bool {
+        Whole::fits(shape)
+    }
+
     /// All runs of a query have one hasher: their edges are added up in one table.
     pub(crate) fn new(shape: &SharedShape, kind: UnitKind, hasher: Hasher) -> Self {
         Self {
             shape: shape.clone(),
             kind,
             hasher,
+            whole: shape.bin_lanes.is_empty().then(|| Whole::new(shape.clone())),
             table: Table::new(shape.clone(), kind, hasher),
             edge: Table::new(shape.clone(), kind, hasher),
             at_first: false,
@@ -65,55 +74,62 @@ impl SortedRun {
             word: 0,
             text: Vec::new(),
             passing: None,
-            integers: Vec::new(),
+            turns: Vec::new(),
             totals: Totals::zero(shape),
         }
     }
 
     /// Adds the rows of a batch.
     pub(crate) fn add(&mut self, rows: &Rows) -> Result<(), Disorder> {
-        let mut integers = std::mem::take(&mut self.integers);
-        integers.clear();
+        let shape = SharedShape::clone(&self.shape);
+        let signed = |unit: i64, partition| shape.person_key(UnitKind::Signed, unit.cast_unsigned(), &[], partition);
+        let unsigned = |unit: u64, partition| shape.person_key(UnitKind::Unsigned, unit, &[], partition);
         match &rows.units {
-            Units::Signed(units, _) => rows.integers(|row| units[row].cast_unsigned(), &mut integers),
-            Units::Unsigned(units, _) => rows.integers(|row| units[row], &mut integers),
-            Units::Text(texts) => rows.texts(texts, self.hasher, |row, text| self.add_rows(row, text))?,
+            Units::Signed(units, _) => self.add_units(rows, &rows.kept.of(units), Unit::Signed, signed),
+            Units::Unsigned(units, _) => self.add_units(rows, &rows.kept.of(units), Unit::Unsigned, unsigned),
+            Units::Text(texts) => {
+                let mut units = Vec::new();
+                rows.kept.each(|row| units.push(texts.get(row).unwrap_or("")));
+                let key = |unit: &str, partition| shape.text_key(unit.as_bytes(), partition);
+                self.add_units(rows, &units, |unit| Unit::Text(unit.to_owned()), key)
+            }
         }
-        let (words, mut rest) = (self.shape.row_words, integers.as_slice());
-        while let Some(first) = rest.get(..words) {
-            let same = |row: &&[u64]| row[0] == first[0] && partition_of(row[1]) == partition_of(first[1]);
-            let (rows, behind) = rest.split_at(rest.chunks_exact(words).take_while(same).count() * words);
-            self.add_rows(rows, &[])?;
-            rest = behind;
+    }
+
+    /// Adds rows with these units. `named` makes a unit last longer than the batch, `key` gives the key of its person in a partition.
+    fn add_units<U: Copy + Ord>(
+        &mut self,
+        rows: &Rows,
+        units: &[U],
+        named: impl Fn(U) -> Unit,
+        key: impl Fn(U, u32) -> Key,
+    ) -> Result<(), Disorder> {
+        let (rows, words, mut room) = (rows.without_units(), self.shape.row_words - 1, std::mem::take(&mut self.turns));
+        for ends in turns(units, &mut room).windows(2) {
+            let (start, end, unit) = (ends[0], ends[1], units[ends[0]]);
+            if start > 0 && units[start - 1] > unit {
+                return Err(Disorder);
+            }
+            let rows = &rows[start * words..end * words];
+            match &mut self.whole {
+                // Whoever is first or last in a batch may have rows in another one.
+                Some(whole) if start > 0 && end < units.len() => whole.add_person(rows, &mut self.totals, |partition| key(unit, partition)),
+                _ => {
+                    self.turn(named(unit))?;
+                    self.add_passing(rows);
+                }
+            }
         }
-        self.integers = integers;
+        self.turns = room;
         Ok(())
     }
 
-    /// Adds rows of one person.
-    fn add_rows(&mut self, rows: &[u64], text: &[u64]) -> Result<(), Disorder> {
-        if self.word != rows[0] || self.text != text || self.last.is_none() {
-            self.next_unit(rows[0], text)?;
-        }
-        let partition = partition_of(rows[1]);
-        let table = if self.at_first { &mut self.edge } else { &mut self.table };
-        let person = match self.passing {
-            Some((last, person)) if last == partition => person,
-            _ => table.person(self.word, partition, &self.text),
-        };
-        self.passing = Some((partition, person));
-        table.add_rows_of(person, rows);
-        Ok(())
-    }
-
-    fn next_unit(&mut self, word: u64, text: &[u64]) -> Result<(), Disorder> {
-        let unit = match self.kind {
-            UnitKind::Signed => Unit::Signed(word.cast_signed()),
-            UnitKind::Unsigned => Unit::Unsigned(word),
-            UnitKind::Text => Unit::Text(text_bytes(text)),
-        };
-        if self.last.as_ref().is_some_and(|last| *last >= unit) {
-            return Err(Disorder);
+    /// The next rows are this unit's.
+    fn turn(&mut self, unit: Unit) -> Result<(), Disorder> {
+        match &self.last {
+            Some(last) if *last == unit => return Ok(()),
+            Some(last) if *last > unit => return Err(Disorder),
+            _ => {}
         }
         if self.table.len() >= PERSONS {
             self.table.total(&mut self.totals);
@@ -123,12 +139,24 @@ impl SortedRun {
         if self.at_first {
             self.first = Some(unit.clone());
         }
+        (self.word, self.text) = unit.words(self.hasher);
         self.last = Some(unit);
-        self.word = word;
-        self.text.clear();
-        self.text.extend_from_slice(text);
         self.passing = None;
         Ok(())
+    }
+
+    /// Adds rows of the last unit, without it.
+    fn add_passing(&mut self, rows: &[u64]) {
+        let table = if self.at_first { &mut self.edge } else { &mut self.table };
+        for row in rows.chunks_exact(self.shape.row_words - 1) {
+            let partition = partition_of(row[0]);
+            let person = match self.passing {
+                Some((last, person)) if last == partition => person,
+                _ => table.person(self.word, partition, &self.text),
+            };
+            self.passing = Some((partition, person));
+            table.add_row_of(person, row);
+        }
     }
 
     /// Adds up all runs of a query.
@@ -142,6 +170,7 @@ impl SortedRun {
         let mut edges: Option<Table> = None;
         for run in runs {
             totals.merge(&run.totals);
+            run.whole.iter().for_each(|whole| whole.total(&mut totals));
             let edges = edges.get_or_insert_with(|| Table::new(run.shape, run.kind, run.hasher));
             for mut table in [run.edge, run.table] {
                 let Ok(()) = table.export(|record| {
@@ -154,5 +183,33 @@ impl SortedRun {
             edges.total(&mut totals);
         }
         Ok(())
+    }
+}
+
+/// Where another unit begins than that of the row before, the first row included, and the number of rows.
+fn turns<'t, U: Copy + PartialEq>(units: &[U], turns: &'t mut Vec<usize>) -> &'t [usize] {
+    turns.resize(turns.len().max(units.len() + 2), 0);
+    let mut found = 1;
+    for (pair, row) in units.windows(2).zip(1..) {
+        // Written for every row and kept for some: a branch would be guessed wrong once a person.
+        turns[found] = row;
+        found += usize::from(pair[0] != pair[1]);
+    }
+    turns[found] = units.len();
+    if units.is_empty() { &[] } else { &turns[..=found] }
+}
+
+impl Unit {
+    /// Its word and its text, as rows and tables have them.
+    fn words(&self, hasher: Hasher) -> (u64, Vec<u64>) {
+        match self {
+            Self::Signed(unit) => (unit.cast_unsigned(), Vec::new()),
+            Self::Unsigned(unit) => (*unit, Vec::new()),
+            Self::Text(text) => {
+                let mut words = Vec::new();
+                push_text(text, &mut words);
+                (hasher.text(&words), words)
+            }
+        }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct Spill {
     key: Zeroizing<[u8; 32]>,
     stream: Stream,
     buffer: Vec<u64>,
+    words: usize,
 }
 
 /// The keystream, and the bytes that it makes of words.
@@ -58,11 +59,17 @@ impl Spill {
         let mut key = Zeroizing::new([0; 32]);
         getrandom::fill(key.as_mut()).map_err(io::Error::other)?;
         let stream = Stream::new(&key);
-        Ok(Self { file: tempfile::tempfile_in(folder)?, key, stream, buffer: Vec::new() })
+        Ok(Self { file: tempfile::tempfile_in(folder)?, key, stream, buffer: Vec::new(), words: 0 })
     }
 
-    /// Appends a record whose first word is the length of the rest.
+    /// Bytes that were appended.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words * 8
+    }
+
+    /// Appends a record, or the next words of one: its first word is the length of the rest.
     pub(crate) fn write(&mut self, record: &[u64]) -> io::Result<()> {
+        self.words += record.len();
         self.buffer.extend_from_slice(record);
         if self.buffer.len() >= BLOCK_WORDS { self.flush() } else { Ok(()) }
     }

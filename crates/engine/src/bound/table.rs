@@ -9,7 +9,6 @@
 //! groups in blocks that are chained to it.
 
 mod quick;
-mod words;
 
 use std::convert::Infallible;
 
@@ -19,7 +18,7 @@ use super::hash::Hasher;
 use super::shape::{Adding, CELL_BITS, Groups, NO_CELL, SharedShape, Totals, cell_of, partition_of, text_words};
 use crate::read::UnitKind;
 
-use words::{add_counted, half, high, join, low, place_of, set_half};
+use super::words::{add_counted, half, high, join, low, place_of, set_half};
 
 /// No block, no text, no group.
 pub(super) const NONE: u32 = NO_CELL;
@@ -134,16 +133,16 @@ impl Table {
     /// Adds a row, which `shape` describes; `text` is its unit's length in bytes and its bytes in words, empty for integers.
     #[inline]
     pub(crate) fn add_row(&mut self, row: &[u64], text: &[u64]) {
-        let person = self.person(row[0], partition_of(row[1]), text);
+        let person = self.person(row[row.len() - 1], partition_of(row[0]), text);
         self.add_row_of(person, row);
     }
 
-    /// Adds a row of a person whose place is known.
-    fn add_row_of(&mut self, person: u32, row: &[u64]) {
-        let Some(group) = self.group(person, cell_of(row[1])) else { return };
+    /// Adds a row of a person whose place is known; its unit is not read.
+    pub(crate) fn add_row_of(&mut self, person: u32, row: &[u64]) {
+        let Some(group) = self.group(person, cell_of(row[0])) else { return };
         match (self.adding, self.sums_of(group)) {
             (Adding::Count, [count]) => *count = count.saturating_add(1),
-            (Adding::CountAndSum(value), [count, low, high]) => add_counted(count, low, high, value.of(row)),
+            (Adding::CountAndSum(value), [count, low, high]) => add_counted(count, low, high, 1, value.of(row)),
             _ => self.add_lanes(group, row),
         }
     }

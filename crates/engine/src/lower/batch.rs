@@ -60,17 +60,18 @@ impl Lowering {
         if let Some(filter) = &self.filter {
             kept = both(kept.as_ref(), Some(&batch.condition(filter).yes));
         }
-        let mut places = vec![0u64; rows];
+        let mut places = Vec::with_capacity(rows);
         for key in &self.keys {
             let on_grid = match &key.value {
-                None => key.extend(&mut places, &partitions),
+                None => key.extend(&mut places, &partitions, rows),
                 Some(value) => match columns.plain(value, plain_codes).filter(|_| key.is_code()) {
                     Some((codes, texts)) => key.extend_codes(&mut places, codes, texts),
-                    None => key.extend(&mut places, &batch.value(value)),
+                    None => key.extend(&mut places, &batch.value(value), rows),
                 },
             };
             kept = both(kept.as_ref(), on_grid.as_ref());
         }
+        places.resize(rows, 0);
         let mut kept = Kept::new(kept.as_ref(), rows);
         if let Some(naming) = &self.naming {
             kept = naming.place(&kept, &mut places, columns.plain(&naming.column, open_texts).as_ref(), &partitions);
@@ -102,12 +103,11 @@ impl Lowering {
         measured: &[Values<'_>],
         counts: impl Fn(&Counted) -> Option<BooleanBuffer>,
     ) -> Vec<Vec<u64>> {
-        let mut words = vec![places];
-        // The unit, which comes first in a row, is no column here.
-        words.resize(self.row_words - 1, vec![0; rows]);
+        // The unit, which comes last in a row, is no column here.
+        let mut words: Vec<Vec<u64>> = std::iter::once(places).chain((2..self.row_words).map(|_| vec![0; rows])).collect();
         for (number, counted) in self.flags.iter().enumerate() {
             let Flag::Bit { word, shift } = Flag::at(number) else { continue };
-            let column = &mut words[word - 1];
+            let column = &mut words[word];
             match counts(counted) {
                 None => column.iter_mut().for_each(|word| *word |= 1 << shift),
                 Some(counts) => {
@@ -119,12 +119,12 @@ impl Lowering {
         }
         for (counted, slot, field) in &self.slots {
             let Some(place) = counted.measured else { continue };
-            let (values, of, column) = (&measured[place], &self.measured[place], &mut words[field.word - 1]);
+            let (values, of, column) = (&measured[place], &self.measured[place], &mut words[field.word]);
             let (lo, hi) = (of.lo, of.hi);
             match (counts(counted), slot) {
-                (None, Slot::Value) => values.each_with(column, |word, value| *word |= field.bits(value.min(hi).max(lo))),
+                (None, Slot::Value) => values.each_within(lo, hi, column, |word, value| *word |= field.bits(value)),
                 (None, Slot::Bin { bins_log2 }) => {
-                    values.each_with(column, |word, value| *word |= field.bits(bin(value.min(hi).max(lo), of, *bins_log2)));
+                    values.each_within(lo, hi, column, |word, value| *word |= field.bits(bin(value, of, *bins_log2)));
                 }
                 (Some(counts), slot) => {
                     for (row, word) in column.iter_mut().enumerate() {
@@ -168,13 +168,16 @@ impl Values<'_> {
         }
     }
 
-    /// Changes each item by the number of its row.
-    fn each_with(&self, items: &mut [u64], mut f: impl FnMut(&mut u64, i64)) {
+    /// Changes each item by the number of its row within bounds.
+    fn each_within(&self, least: i64, most: i64, items: &mut [u64], mut f: impl FnMut(&mut u64, i64)) {
+        let within = |number: i64| number.min(most).max(least);
         match self {
             Self::Plain { integers, lo, hi } => {
-                items.iter_mut().zip(*integers).for_each(|(item, integer)| f(item, (*integer).min(*hi).max(*lo)));
+                // Both bounds at once: what is put within the one's and then within the other's lies between what becomes of the ends.
+                let (lo, hi) = (within(*lo), within(*hi));
+                items.iter_mut().zip(*integers).for_each(|(item, integer)| f(item, (*integer).min(hi).max(lo)));
             }
-            Self::Read(ints) => ints.each_with(items, f),
+            Self::Read(ints) => ints.each_with(items, |item, number| f(item, within(number))),
         }
     }
 }

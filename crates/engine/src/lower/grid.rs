@@ -71,8 +71,9 @@ impl GridKey {
         Ok(Self { value: Some(value.clone()), cardinality, places })
     }
 
-    /// Goes from cells of the keys before to cells with this one, row-major; returns which rows are on the grid, `None` for all.
-    pub(super) fn extend(&self, cells: &mut [u64], values: &Ints) -> Option<BooleanBuffer> {
+    /// Goes from cells of the keys before, if there were any, to cells with this one, row-major; returns which of the rows are on the grid, `None` for all.
+    pub(super) fn extend(&self, cells: &mut Vec<u64>, values: &Ints, rows: usize) -> Option<BooleanBuffer> {
+        cells.resize(rows, 0);
         let all = match &self.places {
             Places::Same => self.extend_by(cells, values, |value| u32::try_from(value).unwrap_or(OFF_GRID)),
             _ => self.extend_by(cells, values, |value| self.place(value)),
@@ -88,31 +89,34 @@ impl GridKey {
     }
 
     /// [`GridKey::extend`] for a column of codes, if [`GridKey::is_code`].
-    pub(super) fn extend_codes(&self, cells: &mut [u64], codes: &Codes, texts: &StringViewArray) -> Option<BooleanBuffer> {
-        let mut all = true;
-        codes.each(texts, cells, |cell, place| all &= self.step(cell, place));
-        if all {
-            return None;
+    pub(super) fn extend_codes(&self, cells: &mut Vec<u64>, codes: &Codes, texts: &StringViewArray) -> Option<BooleanBuffer> {
+        let (mut all, cardinality) = (true, self.cardinality);
+        if cells.is_empty() {
+            // The first key of all.
+            cells.extend(codes.iter(texts).map(|place| {
+                let (cell, on_grid) = step(0, place, cardinality);
+                all &= on_grid;
+                cell
+            }));
+        } else {
+            for (cell, place) in cells.iter_mut().zip(codes.iter(texts)) {
+                let (next, on_grid) = step(*cell, place, cardinality);
+                *cell = next;
+                all &= on_grid;
+            }
         }
-        let mut on_grid = vec![false; cells.len()];
-        codes.each(texts, &mut on_grid, |on_grid, place| *on_grid = place < self.cardinality);
-        Some(BooleanBuffer::from(on_grid))
+        (!all).then(|| codes.iter(texts).map(|place| place < cardinality).collect())
     }
 
     /// Returns whether all rows are on the grid.
     fn extend_by(&self, cells: &mut [u64], values: &Ints, place: impl Fn(i64) -> u32) -> bool {
         let mut all = true;
-        values.each_with(cells, |cell, value| all &= self.step(cell, place(value)));
+        values.each_with(cells, |cell, value| {
+            let (next, on_grid) = step(*cell, place(value), self.cardinality);
+            *cell = next;
+            all &= on_grid;
+        });
         all
-    }
-
-    /// From the cell of the keys before to that with this one. Returns whether it is on the grid.
-    #[inline]
-    fn step(&self, cell: &mut u64, place: u32) -> bool {
-        let on_grid = place < self.cardinality;
-        // The grid has at most a million cells.
-        *cell = cell.wrapping_mul(u64::from(self.cardinality)).wrapping_add(u64::from(if on_grid { place } else { 0 }));
-        on_grid
     }
 
     #[inline]
@@ -126,4 +130,12 @@ impl GridKey {
             Places::Sorted(values) => values.binary_search(&value).ok().and_then(|at| u32::try_from(at).ok()).unwrap_or(OFF_GRID),
         }
     }
+}
+
+/// From the cell of the keys before to that with this one, and whether it is on the grid.
+#[inline]
+fn step(cell: u64, place: u32, cardinality: u32) -> (u64, bool) {
+    let on_grid = place < cardinality;
+    // The grid has at most a million cells.
+    (cell.wrapping_mul(u64::from(cardinality)).wrapping_add(u64::from(if on_grid { place } else { 0 })), on_grid)
 }

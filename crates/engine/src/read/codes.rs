@@ -17,6 +17,9 @@ const INLINE_BYTES: usize = 12;
 
 const FREE: u32 = u32::MAX;
 
+/// Stands for a long code among the short ones: its length is that of no short text.
+const STRANGER: u128 = u128::MAX;
+
 /// Spreads numbers over a table by their highest bits (Knuth, volume 3, 6.4: the golden ratio of 2^64).
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -29,7 +32,7 @@ struct Table {
     /// Places of short codes; a power of two of entries, at most a quarter of them used, so that nearly every code is found at once.
     slots: Vec<u32>,
     shift: u32,
-    /// The short codes by place.
+    /// The short codes by place, and [`STRANGER`] for long ones.
     short: Vec<u128>,
     long: HashMap<Box<str>, u32>,
     /// The one code of a list that has no other and is short.
@@ -41,7 +44,7 @@ impl Codes {
     pub(crate) fn new<'a>(codes: impl Iterator<Item = &'a str>) -> Self {
         let codes: Vec<&str> = codes.collect();
         let size = (codes.len() * 4).next_power_of_two().max(2);
-        let short = codes.iter().map(|code| inline(code.as_bytes()).unwrap_or(0)).collect();
+        let short = codes.iter().map(|code| inline(code.as_bytes()).unwrap_or(STRANGER)).collect();
         let mut table = Table { slots: vec![FREE; size], shift: 64 - size.trailing_zeros(), short, long: HashMap::new(), only: None };
         if let [only] = codes.as_slice() {
             table.only = inline(only.as_bytes());
@@ -77,8 +80,8 @@ impl Codes {
         };
         let (views, known) = (array.views(), array.nulls().map(NullBuffer::inner));
         if let Some(only) = self.0.only {
-            // A list of one code is what a question about one month has; mostly every row is of it.
-            if known.is_none() && views.iter().all(|view| *view == only) {
+            // A list of one code is what a question about one month has; mostly every row is of it. No early end, so that many are compared at a time.
+            if known.is_none() && views.iter().fold(0, |other, view| other | (*view ^ only)) == 0 {
                 return Ints::constant(0);
             }
             let equal = BooleanBuffer::collect_bool(views.len(), |row| views[row] == only);
@@ -97,15 +100,28 @@ impl Codes {
     /// Calls `take` with each item and the place of its row's text, `u32::MAX` for a stranger, and anything for NULL.
     #[inline]
     pub(crate) fn each<T>(&self, texts: &StringViewArray, items: &mut [T], mut take: impl FnMut(&mut T, u32)) {
-        for (row, (view, item)) in texts.views().iter().zip(items).enumerate() {
-            // The lowest 32 bits are the length.
-            let place = if *view & 0xFFFF_FFFF > INLINE_BYTES as u128 {
-                if texts.is_valid(row) { self.long(texts.value(row)) } else { FREE }
-            } else {
-                self.0.slots[self.0.slot(*view)]
-            };
-            take(item, place);
+        self.iter(texts).zip(items).for_each(|(place, item)| take(item, place));
+    }
+
+    /// The place of each row's text, `u32::MAX` for a stranger, and anything for NULL.
+    #[inline]
+    pub(crate) fn iter<'a>(&'a self, texts: &'a StringViewArray) -> impl ExactSizeIterator<Item = u32> + 'a {
+        let (slots, short, shift) = (self.0.slots.as_slice(), self.0.short.as_slice(), self.0.shift);
+        texts.views().iter().enumerate().map(move |(row, view)| {
+            // The first place to look at is nearly always the right one.
+            let place = slots.get(first(*view, shift)).copied().unwrap_or(FREE);
+            if short.get(place as usize) == Some(view) { place } else { self.other(texts, row, *view) }
+        })
+    }
+
+    /// The place of a text that is not where it is looked for first.
+    #[cold]
+    fn other(&self, texts: &StringViewArray, row: usize, view: u128) -> u32 {
+        // The lowest 32 bits are the length.
+        if view & 0xFFFF_FFFF <= INLINE_BYTES as u128 {
+            return self.0.slots[self.0.slot(view)];
         }
+        if texts.is_valid(row) { self.long(texts.value(row)) } else { FREE }
     }
 
     #[cold]
@@ -118,8 +134,7 @@ impl Table {
     /// The slot that holds the place of a key, or the free one where it would stand.
     #[inline]
     fn slot(&self, key: u128) -> usize {
-        let folded = u64::try_from(key & u128::from(u64::MAX)).unwrap_or(0) ^ u64::try_from(key >> 64).unwrap_or(0).rotate_left(29);
-        let mut slot = usize::try_from(folded.wrapping_mul(SPREAD) >> self.shift).unwrap_or(0);
+        let mut slot = first(key, self.shift);
         loop {
             let place = self.slots[slot];
             if place == FREE || self.short[place as usize] == key {
@@ -128,6 +143,13 @@ impl Table {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
     }
+}
+
+/// The slot where a key would stand if it were alone.
+#[inline]
+fn first(key: u128, shift: u32) -> usize {
+    let folded = u64::try_from(key & u128::from(u64::MAX)).unwrap_or(0) ^ u64::try_from(key >> 64).unwrap_or(0).rotate_left(29);
+    usize::try_from(folded.wrapping_mul(SPREAD).wrapping_shr(shift)).unwrap_or(0)
 }
 
 #[inline]

@@ -1,8 +1,8 @@
 //! The usual sums, many rows at a time, in blocks whose sizes the compiler knows.
 
-use super::words::{add_counted, place_of, set_half};
 use super::{HEAD, NONE, Table};
 use crate::bound::shape::{Adding, cell_of, partition_of};
+use crate::bound::words::{add_counted, place_of, set_half};
 
 /// Rows whose persons are looked for before the first of them is added, so that one look does not wait for the other.
 const AHEAD: usize = 128;
@@ -18,18 +18,9 @@ impl Table {
         let mut persons = [0; AHEAD];
         for rows in rows.chunks(AHEAD * words) {
             for (row, person) in rows.chunks_exact(words).zip(&mut persons) {
-                *person = self.person(row[0], partition_of(row[1]), &[]);
+                *person = self.person(row[words - 1], partition_of(row[0]), &[]);
             }
             self.add_quickly(rows, |number| persons[number]);
-        }
-    }
-
-    /// Adds rows of a person whose place is known.
-    pub(crate) fn add_rows_of(&mut self, person: u32, rows: &[u64]) {
-        if self.is_quick() {
-            self.add_quickly(rows, |_| person);
-        } else {
-            rows.chunks_exact(self.shape.row_words).for_each(|row| self.add_row_of(person, row));
         }
     }
 
@@ -54,7 +45,7 @@ impl Table {
             (Adding::CountAndSum(value), places) => {
                 let count_and_sum = |sums: &mut [u64], row: &[u64]| {
                     if let [count, low, high] = sums {
-                        add_counted(count, low, high, value.of(row));
+                        add_counted(count, low, high, 1, value.of(row));
                     }
                 };
                 match places {
@@ -79,7 +70,7 @@ impl Table {
         let sums_at = const { HEAD + PLACES.div_ceil(2) };
         const { assert!(HEAD + PLACES.div_ceil(2) + PLACES * SUMS == STRIDE) };
         for (number, row) in rows.chunks_exact(self.shape.row_words).enumerate() {
-            let (person, cell) = (person(number), cell_of(row[1]));
+            let (person, cell) = (person(number), cell_of(row[0]));
             let (blocks, _) = self.blocks.as_chunks_mut::<STRIDE>();
             let block = &mut blocks[person as usize];
             let place = place_of::<PLACES>(&block[HEAD..sums_at], cell).or_else(|| {

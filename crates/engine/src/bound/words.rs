@@ -1,9 +1,9 @@
 //! What stands in the words of a block: halves, cells two a word, sums.
 
-/// Counts a row and adds its value to a sum of two words.
+/// Counts rows and adds a value to a sum of two words.
 #[inline]
-pub(super) fn add_counted(count: &mut u64, low: &mut u64, high: &mut u64, value: i64) {
-    *count = count.saturating_add(1);
+pub(super) fn add_counted(count: &mut u64, low: &mut u64, high: &mut u64, rows: u64, value: i64) {
+    *count = count.saturating_add(rows);
     let (sum, carry) = low.overflowing_add(value.cast_unsigned());
     *low = sum;
     *high = high.wrapping_add((value >> 63).cast_unsigned()).wrapping_add(u64::from(carry));
