@@ -254,7 +254,14 @@ impl Log {
     /// Signs the end of the log again, with the time of now. An idle log's checkpoint would otherwise grow old.
     pub fn refresh_checkpoint(&self) -> Result<(), LogError> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.sign(&writer).map(drop)
+        let Head { size, note, .. } = self.sign(&writer)?;
+        if !note.is_empty()
+            && let Err(error) = self.store.save_checkpoint(size, &note)
+        {
+            // The entries are durable and the note can be made again: a full disk here costs nothing.
+            tracing::warn!(size, %error, "the checkpoint was signed but not stored");
+        }
+        Ok(())
     }
 
     /// Signs the end of the log again unless that was done within this second: for an agent that has just started.
@@ -290,6 +297,7 @@ impl Log {
         self.sign(writer)
     }
 
+    /// Signs the end of the log and tells the subscribers. Not stored: it follows from the entries, which are, and a start signs it again.
     fn sign(&self, writer: &Frontier) -> Result<Head, LogError> {
         let (size, root) = (writer.size(), writer.root());
         let signed_unix = self.clock.now_unix();
@@ -301,12 +309,6 @@ impl Log {
             }
             None => String::new(),
         };
-        if !note.is_empty()
-            && let Err(error) = self.store.save_checkpoint(size, &note)
-        {
-            // The entries are durable and the note can be made again: a full disk here costs nothing.
-            tracing::warn!(size, %error, "the checkpoint was signed but not stored");
-        }
         let head = Head { size, root: Hash32::from_bytes(root), note: note.into(), signed_unix };
         self.head.send_replace(head.clone());
         Ok(head)
