@@ -94,9 +94,10 @@ impl Radix {
 
     pub(super) fn take_chunk(&self, number: usize, chunk: Vec<u64>) -> io::Result<()> {
         let (part, bytes) = (&self.parts[number], chunk.capacity() * 8);
-        part.chunks.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
+        // Counted before anybody can take it away and count that.
         part.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.meter.change(0, bytes);
+        part.chunks.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
         let Some(limit) = self.room.bytes else { return Ok(()) };
         if self.meter.now() > limit - limit / 4 {
             // Down to five eighths, so that this is not done for every chunk.
