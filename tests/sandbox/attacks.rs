@@ -211,12 +211,11 @@ type LogLie = (&'static str, Option<fn(&mut AttemptEntry)>);
 
 #[test]
 fn p6_an_attempt_that_the_log_does_not_show_as_it_is_ends_unread() {
-    let lies: [LogLie; 6] = [
+    let lies: [LogLie; 5] = [
         ("no entry", None),
         ("another price", Some(|e| e.price = Rho::from_units(e.price.units() - 1))),
         ("another plan", Some(|e| e.plan = Hash32::from_bytes([7; 32]))),
         ("no record of the holder", Some(|e| e.records.clear())),
-        ("another record of the holder", Some(|e| e.records[0].seq += 1)),
         ("another roster", Some(|e| e.roster = Hash32::from_bytes([7; 32]))),
     ];
     let mut federation = without_source();
@@ -234,5 +233,15 @@ fn p6_an_attempt_that_the_log_does_not_show_as_it_is_ends_unread() {
         assert!(matches!(code, WireCode::NotPermitted | WireCode::TooFewHolders), "{what}: {code} {message}");
     }
     honest_question_reads(&federation, &mut coordinator);
+    // A record that it did not write: another process answers under its name, or the log lies.
+    let question = federation.signed_question(RHO, &commutes(MONTH));
+    let accepted = coordinator.accepted(&question);
+    let mut entry = coordinator.attempt_entry(&question, &accepted);
+    entry.records[0].seq += 1;
+    coordinator.log(&LogEntry::Attempt(entry));
+    let manifest = coordinator.manifest(&question, &accepted);
+    let end = only_end(&mut coordinator, &manifest);
+    assert!(matches!(end, End::Failed(WireCode::Unavailable, _)), "{end:?}");
+    assert!(federation.agent_command(0, "status", &[]).done().contains("STOPPED"));
     assert_only_the_honest_one_read(&mut federation);
 }

@@ -99,7 +99,12 @@ impl Federation {
         let request = SubmitRequest { query: question.to_bytes() };
         block_on(async {
             let channel = commun_identity::channel(&profile.coordinator, &profile.tls).await.map_err(|error| not_reached(&error))?;
-            let mut events = AgencyClient::new(channel).submit(request).await.map_err(|s| status::from_status(&s))?.into_inner();
+            let mut events = AgencyClient::new(channel)
+                .max_decoding_message_size(commun_proto::MAX_MESSAGE_BYTES)
+                .submit(request)
+                .await
+                .map_err(|s| status::from_status(&s))?
+                .into_inner();
             while let Some(event) = events.message().await.map_err(|s| status::from_status(&s))? {
                 match event.event.unwrap() {
                     Event::Progress(_) => {}
