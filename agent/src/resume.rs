@@ -33,7 +33,7 @@ pub(crate) fn resume(config: &Config, reason: &str) -> anyhow::Result<String> {
         return Ok("there is nothing to decide: no incident and no stop\n".to_owned());
     }
     // First the decision, then the end of the stop: after a crash in between it is still stopped, and may be resumed again.
-    store.decide(SystemClock.now_ms(), reason)?;
+    store.decide(SystemClock.now_ms(), reason, stop_is_there)?;
     if stop_is_there {
         std::fs::remove_file(&stop_file)?;
         std::fs::File::open(&config.state_dir)?.sync_all()?;

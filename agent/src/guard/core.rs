@@ -76,9 +76,7 @@ pub(crate) struct Core {
     pub(crate) incidents: Incidents,
     /// Whether every record of this holder that the log shows is known.
     pub(crate) recall: Recall,
-    /// Whether a checkpoint came over the link to this process.
-    pub(crate) heard: bool,
-    /// Last number of the ledger when a person decided last.
+    /// Last number of the ledger when a person decided last, if that was after a stop.
     pub(crate) decided_at: Option<u64>,
     /// When this process started, milliseconds since 1970.
     pub(crate) started_ms: u64,
@@ -298,9 +296,9 @@ impl Core {
     /// Takes log entries; the size read is told back.
     pub(crate) fn entries(&mut self, first: u64, entries: &[Vec<u8>]) -> Result<Outgoing, LogFault> {
         let roster = self.log.state().roster_hash();
-        let appended = self.log.append(&self.store, first, entries).and_then(|()| self.compare_records());
-        // A checkpoint that came before its entries.
-        let appended = appended.and_then(|()| if self.heard { self.recall() } else { Ok(()) });
+        let appended = self.log.append(&self.store, first, entries);
+        // Also where a checkpoint that waited for them is not believed: they are read all the same.
+        let appended = self.compare_records().and(appended).and_then(|()| self.recall());
         appended.inspect_err(|fault| self.health.note(self.clock.now_ms(), fault.to_string()))?;
         if let Some(fault) = self.key_fault().filter(|_| self.log.state().roster_hash() != roster) {
             tracing::error!("{fault}");
@@ -311,9 +309,7 @@ impl Core {
 
     /// Takes a checkpoint.
     pub(crate) fn checkpoint(&mut self, note: &str) -> Result<(), LogFault> {
-        let taken = self.log.checkpoint(&self.store, note);
-        self.heard |= taken.is_ok();
-        let taken = taken.and_then(|()| self.recall());
+        let taken = self.log.checkpoint(&self.store, note).and_then(|()| self.recall());
         taken.inspect_err(|fault| self.health.note(self.clock.now_ms(), fault.to_string()))
     }
 

@@ -68,6 +68,8 @@ pub(crate) struct Logbook {
     /// Root at each size from 0: 32 bytes an entry.
     roots: Vec<Hash32>,
     verified: Option<Checkpoint>,
+    /// Whether one was verified that came since the start, and not from the store.
+    heard: bool,
     /// A checkpoint of more entries than were read when it came.
     ahead: Option<String>,
     stop: Option<String>,
@@ -89,6 +91,7 @@ impl Logbook {
             frontier: Frontier::new(),
             roots: vec![Hash32::from_bytes(Frontier::new().root())],
             verified: None,
+            heard: false,
             ahead: None,
             stop: stop::read(&stop_file),
             stop_file,
@@ -113,6 +116,7 @@ impl Logbook {
                 Ok(()) => {}
             }
         }
+        book.heard = false;
         Ok(book)
     }
 
@@ -144,6 +148,11 @@ impl Logbook {
     /// Number and reason of the last entry that counts for nothing.
     pub(crate) fn last_invalid(&self) -> Option<&(u64, String)> {
         self.last_invalid.as_ref()
+    }
+
+    /// Whether a checkpoint was verified that came since the start.
+    pub(super) fn heard(&self) -> bool {
+        self.heard
     }
 
     /// The own root at a size; `None` when fewer entries were read.
@@ -219,6 +228,7 @@ impl Logbook {
                 checkpoint.size
             )));
         }
+        self.heard = true;
         if self.verified.as_ref() != Some(&checkpoint) {
             store.save_checkpoint(checkpoint.size, note)?;
             self.verified = Some(checkpoint);

@@ -66,12 +66,13 @@ impl Core {
         Ok(())
     }
 
-    /// After a checkpoint that came over the link: if it was signed after the start and covers all that was read, what is missing is charged.
+    /// If a checkpoint has come over the link that was signed after the start and covers all that was read, what is missing is charged.
     pub(crate) fn recall(&mut self) -> Result<(), LogFault> {
         let Recall::Reading(lost) = &self.recall else { return Ok(()) };
         let started_s = self.started_ms / 1000;
         // Two clocks may differ as they may elsewhere.
-        let reached = self.log.verified().is_some_and(|checkpoint| {
+        let verified = self.log.verified().filter(|_| self.log.heard());
+        let reached = verified.is_some_and(|checkpoint| {
             checkpoint.size >= self.log.size() && checkpoint.time_unix.saturating_add(MAX_CHECKPOINT_AHEAD_S) >= started_s
         });
         if !reached {

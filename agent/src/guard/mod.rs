@@ -140,7 +140,6 @@ impl Guard {
             decided_at: parts.store.last_decision()?.map(|decision| decision.ledger_seq),
             started_ms: parts.clock.now_ms(),
             recall: Recall::Reading(Vec::new()),
-            heard: false,
             store: parts.store,
             engine: Arc::clone(&parts.engine),
             log,

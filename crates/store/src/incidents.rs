@@ -48,7 +48,7 @@ pub struct PersonsDecision {
     pub time_ms: u64,
     /// What the person wrote.
     pub reason: String,
-    /// Last number of the ledger then, 0 while it was empty.
+    /// Last number of the ledger then, if it was after a stop; else 0.
     pub ledger_seq: u64,
 }
 
@@ -63,14 +63,14 @@ impl AgentStore {
         })
     }
 
-    /// Settles every incident so far.
-    pub fn decide(&self, time_ms: u64, reason: &str) -> Result<(), StoreError> {
+    /// Settles every incident so far. `after_stop`: the person has also looked at a stop.
+    pub fn decide(&self, time_ms: u64, reason: &str, after_stop: bool) -> Result<(), StoreError> {
         self.run("decide", |tx| {
             tx.execute(
                 "INSERT INTO decisions (id, time_ms, reason, incident, ledger_seq) SELECT \
                  (SELECT COALESCE(MAX(id), 0) + 1 FROM decisions), ?1, ?2, \
-                 (SELECT COALESCE(MAX(id), 0) FROM incidents), (SELECT COALESCE(MAX(seq), 0) FROM ledger_records)",
-                params![integer(time_ms)?, reason],
+                 (SELECT COALESCE(MAX(id), 0) FROM incidents), (SELECT COALESCE(MAX(seq), 0) FROM ledger_records WHERE ?3)",
+                params![integer(time_ms)?, reason, after_stop],
             )?;
             Ok(())
         })

@@ -57,7 +57,7 @@ fn p9_after_two_lapses_a_domain_is_refused_until_a_person_decides_also_after_a_r
     assert_eq!(refusal(&world, 4).0, WireCode::Unavailable);
     assert!(world.core(|core| core.report()).incidents[0].contains("REFUSES"));
     assert_eq!(world.spent(), spent);
-    world.store.decide(NOW_MS, "the disk was slow; it is replaced").unwrap();
+    world.store.decide(NOW_MS, "the disk was slow; it is replaced", false).unwrap();
     let world = world.restarted(Setup::default());
     accepted(world.offer(&signed_query(&cheap(5))));
     // It counts from there.
@@ -118,7 +118,7 @@ fn p3_whose_accepted_attempts_go_on_without_it_three_times_in_a_partition_refuse
     let mut other = cheap(6);
     other.sql = other.sql.replace("2011-01", "2011-02");
     accepted(world.offer(&signed_query(&other)));
-    world.store.decide(NOW_MS, "the link was down; the coordinator's operator explained it").unwrap();
+    world.store.decide(NOW_MS, "the link was down; the coordinator's operator explained it", false).unwrap();
     accepted(world.restarted(Setup::default()).offer(&signed_query(&cheap(7))));
 }
 

@@ -92,7 +92,7 @@ fn p8_a_restored_store_finds_its_lost_records_in_an_honest_log_and_charges_them_
     assert_eq!((world.spent(), kinds(&world)), after);
     assert!(world.core(|core| core.report().stopped).is_none());
     // Two processes ended with a logged attempt open, which is for a person to look at.
-    world.store.decide(NOW_MS, "the disk was restored").unwrap();
+    world.store.decide(NOW_MS, "the disk was restored", false).unwrap();
     accepted(asks(&world.restarted(Setup::default()), 5));
 }
 
@@ -156,7 +156,7 @@ fn p8_an_agent_that_runs_twice_stops_as_soon_as_the_log_shows_the_other_one() {
     assert_eq!(refused(&asks(&copy, 5)).0, WireCode::Unavailable);
     // A person decides: both branches are charged, and it goes on.
     let one = copy.spent().units() / 2;
-    copy.store.decide(NOW_MS, "the copy was stopped").unwrap();
+    copy.store.decide(NOW_MS, "the copy was stopped", true).unwrap();
     std::fs::remove_file(copy.folder.path().join("STOPPED")).unwrap();
     let copy = copy.restarted_unheard(Setup::default());
     read(&copy, &logged(&world)).unwrap();
@@ -174,17 +174,55 @@ fn p8_an_agent_that_runs_twice_stops_as_soon_as_the_log_shows_the_other_one() {
 }
 
 #[test]
-fn p8_a_decision_lets_no_later_contradiction_pass() {
+fn p8_a_decision_lets_no_later_contradiction_pass_and_one_without_a_stop_none() {
     let world = World::ready();
     accepted(asks(&world, 1));
     log_last(&world, 1);
-    let copy = World::start(snapshot(&world), Setup::default());
-    copy.store.decide(NOW_MS, "an earlier matter").unwrap();
-    let copy = copy.restarted(Setup::default());
-    accepted(asks(&copy, 2));
+    let (early, late) = (snapshot(&world), snapshot(&world));
     accepted(asks(&world, 3));
     log_last(&world, 3);
     // A record was written since that decision: it was not about this one.
+    let copy = World::start(early, Setup::default());
+    copy.store.decide(NOW_MS, "an earlier matter", true).unwrap();
+    let copy = copy.restarted(Setup::default());
+    accepted(asks(&copy, 2));
     let copy = copy.restarted_unheard(Setup::default());
     assert!(read(&copy, &logged(&world)).unwrap_err().contains("STOPPED"));
+    // None was, but nobody had looked at a stop.
+    let copy = World::start(late, Setup::default());
+    copy.hear();
+    accepted(asks(&copy, 2));
+    copy.store.decide(NOW_MS, "a slow disk", false).unwrap();
+    let copy = copy.restarted_unheard(Setup::default());
+    assert!(read(&copy, &logged(&world)).unwrap_err().contains("STOPPED"));
+}
+
+/// A coordinator that tries to have something reserved before lost records are known.
+#[test]
+fn p8_neither_a_checkpoint_of_the_store_nor_one_that_runs_ahead_nor_a_forged_one_lets_it_answer_too_early() {
+    let world = World::ready();
+    accepted(asks(&world, 1));
+    log_last(&world, 1);
+    let old = snapshot(&world);
+    accepted(asks(&world, 2));
+    log_last(&world, 2);
+    let (spent, log) = (world.spent(), logged(&world));
+    let ahead = world.note(log.len() as u64, world.root());
+    drop(world);
+    let world = World::start(old, Setup::default());
+    let refuses = |world: &World, nonce| assert_eq!(refused(&asks(world, nonce)).0, WireCode::Unavailable);
+    // The store's own checkpoint is of just now, and covers all that was read.
+    world.core(|core| core.entries(core.log.size(), &[])).unwrap();
+    refuses(&world, 3);
+    // One of more entries than have come yet.
+    world.core(|core| core.checkpoint(&ahead)).unwrap();
+    refuses(&world, 4);
+    let forged = ahead.replace("commun.test/log", "commun.test/gol");
+    assert!(world.core(|core| core.checkpoint(&forged)).is_err());
+    refuses(&world, 6);
+    // The entries that the one ahead was waiting for.
+    let known = usize::try_from(world.core(|core| core.log.size())).unwrap();
+    world.core(|core| core.entries(known as u64, &log[known..])).unwrap();
+    assert_eq!(world.spent(), spent);
+    accepted(asks(&world, 5));
 }

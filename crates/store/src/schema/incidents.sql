@@ -31,7 +31,7 @@ CREATE TABLE decisions (
     time_ms    INTEGER NOT NULL,    -- when it was taken, milliseconds since 1970-01-01 UTC, by the agent's own clock
     reason     TEXT    NOT NULL,    -- what the person wrote
     incident   INTEGER NOT NULL,    -- number of the last incident that it settles, 0 for none
-    ledger_seq INTEGER NOT NULL     -- last number of the ledger then: until the next record, records that contradict the log are charged beside the own ones
+    ledger_seq INTEGER NOT NULL     -- last number of the ledger then, if it was after a stop, else 0: until the next record, records that contradict the log are charged beside the own ones
 ) STRICT;
 
 -- Also stops INSERT OR REPLACE, whose hidden delete fires no delete trigger.

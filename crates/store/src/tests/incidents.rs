@@ -37,15 +37,17 @@ fn an_incident_stands_with_the_end_of_its_attempt_until_a_person_decides() {
     let store = place.open::<Agent>();
     assert_eq!(store.incidents().unwrap(), [lapse(&first), left_out]);
     assert_eq!(store.last_decision().unwrap(), None);
-    store.decide(7, "a slow disk").unwrap();
+    store.decide(7, "a slow disk", true).unwrap();
     assert_eq!(store.incidents().unwrap(), []);
     let decision = store.last_decision().unwrap().unwrap();
     assert_eq!((decision.time_ms, decision.reason.as_str(), decision.ledger_seq), (7, "a slow disk", 3));
-    // What comes later is not settled by it.
+    // What comes later is not settled by it. A decision without a stop permits nothing about the ledger.
     let third = record("a", Some(&refund), 3, RecordKind::Reserve);
     accept(&store, &third).unwrap();
     store.attempt_end(&line_of(&third, Decision::Failed), &[lapse(&third)]).unwrap();
     assert_eq!(store.incidents().unwrap(), [lapse(&third)]);
+    store.decide(8, "a slow disk again", false).unwrap();
+    assert_eq!((store.incidents().unwrap(), store.last_decision().unwrap().unwrap().ledger_seq), (vec![], 0));
 }
 
 #[test]

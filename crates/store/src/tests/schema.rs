@@ -114,7 +114,7 @@ fn the_journal_ended_attempts_incidents_and_decisions_refuse_every_change() {
     let reserve = record("a", None, 1, RecordKind::Reserve);
     accept(&store, &reserve).unwrap();
     store.attempt_end(&line_of(&reserve, Decision::Failed), &[super::incidents::lapse(&reserve)]).unwrap();
-    store.decide(1, "looked into").unwrap();
+    store.decide(1, "looked into", true).unwrap();
     drop(store);
     let connection = plain(&place);
     assert_append_only(
