@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use commun_domain::clock::SystemClock;
+use commun_domain::clock::{Clock, SystemClock};
 use commun_engine::{EngineOptions, HolderEngine};
 use commun_service::{Faults, Shutdown, init_tracing, run_service};
 use commun_store::{AgentStore, StoreOptions};
@@ -63,7 +63,7 @@ async fn serve(ready: Ready, faults: Faults, shutdown: Shutdown) -> anyhow::Resu
         .map_err(|error| anyhow::anyhow!("cannot make the state folder {}: {error}", config.state_dir.display()))?;
     let store = Arc::new(AgentStore::open(&config.store_path(), StoreOptions { max_pages: config.max_store_pages })?);
     let health = Arc::new(Health::default());
-    let clock = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let parts = Parts {
         holder: config.holder.clone(),
         accept_permits: config.accept_permits.clone(),
@@ -88,7 +88,7 @@ async fn serve(ready: Ready, faults: Faults, shutdown: Shutdown) -> anyhow::Resu
     }
     let window = Arc::new(status::Window { config: config.clone(), guard: Arc::clone(&guard), store, health: Arc::clone(&health) });
     tokio::select! {
-        () = link::run(&config, &guard, &health, &*clock, shutdown) => {}
+        () = link::run(&config, &guard, &health, &clock, shutdown) => {}
         () = guard.refunds() => {}
         () = status::serve(listener, window) => {}
     }

@@ -6,7 +6,7 @@
 use commun_domain::attempt::Manifest;
 use commun_domain::{Document, Hash32, QueryId};
 use commun_privacy::ledger::LedgerRecord;
-use commun_trust::{Admitted, OwnReserve};
+use commun_trust::{Admitted, OwnReserve, slot};
 
 /// One attempt of one query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,10 +56,10 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    /// Binds the attempt to its one manifest, which came with at least `floor_ms` to its slot if it is to be taken.
+    /// Binds the attempt to its one manifest, which came with nearly `floor_ms` to its slot if it is to be taken.
     pub(crate) fn bind(self, manifest: Manifest, now_ms: u64) -> (Bound, Working) {
         let working = Working { about: About::admitted(&self.admitted), reserve: self.reserve, machine: None, masked: false };
-        let least_slot_ms = now_ms.saturating_add(self.floor_ms);
+        let least_slot_ms = now_ms.saturating_add(slot::left_ms(self.floor_ms));
         (Bound { admitted: self.admitted, own: self.own, hash: manifest.hash(), manifest, least_slot_ms }, working)
     }
 }

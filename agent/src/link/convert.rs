@@ -14,7 +14,7 @@ use crate::guard::{Offer, Outgoing};
 
 pub(super) fn hello(log_size: u64, now_ms: u64) -> AgentMessage {
     let software = concat!("commun-agent ", env!("CARGO_PKG_VERSION")).to_owned();
-    AgentMessage { message: Some(Message::Hello(Hello { version: LINK_VERSION, log_size, now_ms, software })) }
+    AgentMessage { message: Some(Message::Hello(Hello { version: LINK_VERSION, log_size, now_ms, software })), now_ms }
 }
 
 pub(super) fn offer(wire: &WireOffer) -> Result<Offer, FieldError> {
@@ -42,8 +42,8 @@ pub(super) struct Put {
     pub(super) cells: Arc<Vec<u64>>,
 }
 
-/// A message of the stream, or masked cells.
-pub(super) fn outgoing(outgoing: Outgoing) -> Result<AgentMessage, Put> {
+/// A message of the stream, sent now, or masked cells.
+pub(super) fn outgoing(outgoing: Outgoing, now_ms: u64) -> Result<AgentMessage, Put> {
     let message = match outgoing {
         Outgoing::Cells { query, attempt, head, cells } => {
             return Err(Put { command: MaskedCells { query, attempt, head: Bytes(head) }, cells });
@@ -72,5 +72,5 @@ pub(super) fn outgoing(outgoing: Outgoing) -> Result<AgentMessage, Put> {
         }),
         Outgoing::LogReadTo(size) => Message::LogReadTo(size),
     };
-    Ok(AgentMessage { message: Some(message) })
+    Ok(AgentMessage { message: Some(message), now_ms })
 }

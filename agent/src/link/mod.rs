@@ -54,7 +54,7 @@ impl From<tonic::Status> for LinkError {
 }
 
 /// Keeps the agent connected until the end is requested.
-pub(crate) async fn run(config: &Config, guard: &Arc<Guard>, health: &Health, clock: &dyn Clock, mut shutdown: Shutdown) {
+pub(crate) async fn run(config: &Config, guard: &Arc<Guard>, health: &Health, clock: &Arc<dyn Clock>, mut shutdown: Shutdown) {
     let mut backoff = Backoff::new();
     loop {
         let ended = tokio::select! {
@@ -75,15 +75,23 @@ pub(crate) async fn run(config: &Config, guard: &Arc<Guard>, health: &Health, cl
 }
 
 /// One connection, from dialling to its end.
-async fn session(config: &Config, guard: &Arc<Guard>, health: &Health, clock: &dyn Clock, backoff: &mut Backoff) -> Result<(), LinkError> {
+async fn session(
+    config: &Config,
+    guard: &Arc<Guard>,
+    health: &Health,
+    clock: &Arc<dyn Clock>,
+    backoff: &mut Backoff,
+) -> Result<(), LinkError> {
     let channel = channel(&config.coordinator, &config.tls()?).await?;
     let mut client =
         AgentLinkClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
     let (sender, outgoing) = mpsc::channel(OUTGOING_QUEUE);
     let hello = convert::hello(guard.log_size().await, clock.now_ms());
     let put_channel = channel.clone();
+    let clock_of_messages = Arc::clone(clock);
     let said = ReceiverStream::new(outgoing).filter_map(move |message| {
-        let message = convert::outgoing(message).map_err(|put| drop(tokio::spawn(send_cells(put_channel.clone(), put)))).ok();
+        let now_ms = clock_of_messages.now_ms();
+        let message = convert::outgoing(message, now_ms).map_err(|put| drop(tokio::spawn(send_cells(put_channel.clone(), put)))).ok();
         std::future::ready(message)
     });
     let messages = futures::stream::iter([hello]).chain(said);

@@ -41,8 +41,14 @@ pub const MAX_OPEN_QUERIES: usize = 16;
 /// How long masked cells and opened seeds are kept after their release, in milliseconds (seven days): so long a result can be added up again.
 pub const KEPT_MS: u64 = 7 * 24 * 3600 * 1000;
 
-/// What a manifest may take on its way to an agent, and clocks may differ, in milliseconds.
-pub const SLOT_SLACK_MS: u64 = 250;
+/// What is added to the way of a manifest, for whatever holds a message up, in milliseconds.
+pub(crate) const SPARE_WAY_MS: u64 = 20;
+
+/// Most that the slot is put off for the way of a manifest, in milliseconds.
+pub(crate) const MAX_WAY_MS: u64 = 250;
+
+/// Most that the slot is put off for an agent whose clock is ahead, in milliseconds.
+pub(crate) const MAX_SKEW_MS: u64 = 250;
 
 /// How long the parts of an attempt may take, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +57,7 @@ pub struct Deadlines {
     pub reply_ms: u64,
     /// From the offer until the manifest is sent; longer than `reply_ms`.
     pub manifest_ms: u64,
-    /// From the manifest to the slot; `None`: the public rule of the data contract, and [`SLOT_SLACK_MS`].
+    /// From the manifest to the slot; `None`: the public rule of the data contract, and what the manifest's way takes, measured by the replies.
     pub slot_ms: Option<u64>,
     /// Each round from the slot on.
     pub round_ms: u64,

@@ -100,7 +100,7 @@ impl Link {
     async fn live(&self, inbound: &mut Streaming<v1::AgentMessage>) -> Result<(), Status> {
         let hello = tokio::time::timeout(HELLO_TIMEOUT, inbound.message());
         let hello = hello.await.map_err(|_| Status::deadline_exceeded("no Hello came in time"))??;
-        let Some(v1::AgentMessage { message: Some(In::Hello(hello)) }) = hello else {
+        let Some(v1::AgentMessage { message: Some(In::Hello(hello)), .. }) = hello else {
             return Err(Status::invalid_argument("the first message must be Hello"));
         };
         if hello.version != LINK_VERSION {
@@ -195,14 +195,19 @@ impl Link {
     }
 
     async fn inbound(&self, inbound: &mut Streaming<v1::AgentMessage>, read_to: &mpsc::Sender<u64>) -> Result<(), Status> {
-        while let Some(v1::AgentMessage { message }) = inbound.message().await? {
+        while let Some(v1::AgentMessage { message, now_ms }) = inbound.message().await? {
             let malformed = |error: FieldError| Status::invalid_argument(error.to_string());
             match message.ok_or(FieldError::Missing("message")).map_err(malformed)? {
                 In::Hello(_) => return Err(Status::invalid_argument("Hello is the first message only")),
                 // Only the latest matters, and it is for people.
                 In::LogReadTo(size) => drop(read_to.try_send(size)),
                 In::Refunded(refunded) => self.refunded(refunded).await?,
-                message => self.deliver(message).map_err(malformed)?,
+                message => {
+                    if now_ms != 0 && matches!(message, In::Accept(_)) {
+                        self.app.agents.note_skew(&self.holder, skew(now_ms, self.app.now_ms()));
+                    }
+                    self.deliver(message).map_err(malformed)?;
+                }
             }
         }
         Err(Status::cancelled("the agent closed the stream"))

@@ -183,6 +183,13 @@ impl Agents {
         self.lock().connected.contains_key(holder)
     }
 
+    /// How far a connected agent's clock is ahead, in milliseconds.
+    pub(crate) fn note_skew(&self, holder: &str, skew_ms: i64) {
+        if let Some(agent) = self.lock().connected.get_mut(holder) {
+            agent.info.clock_skew_ms = skew_ms;
+        }
+    }
+
     /// What a connected agent stated last.
     pub fn info(&self, holder: &str) -> Option<AgentInfo> {
         self.lock().connected.get(holder).map(|agent| agent.info.clone())

@@ -123,7 +123,7 @@ async fn an_agent_is_sent_the_log_and_a_checkpoint_and_shows_as_connected_until_
         let (sender, receiver) = tokio::sync::mpsc::channel(4);
         let hello =
             v1::Hello { version: commun_proto::LINK_VERSION, log_size: 1, now_ms: SystemClock.now_ms(), software: "test".to_owned() };
-        sender.send(v1::AgentMessage { message: Some(In::Hello(hello)) }).await.unwrap();
+        sender.send(v1::AgentMessage { message: Some(In::Hello(hello)), now_ms: 0 }).await.unwrap();
         let mut link = AgentLinkClient::new(connect(folder, "holders/telco-b", &address).await);
         let mut inbound = link.connect(ReceiverStream::new(receiver)).await.unwrap().into_inner();
         let Some(Out::Entries(entries)) = inbound.message().await.unwrap().unwrap().message else { panic!("no entries") };
@@ -133,7 +133,7 @@ async fn an_agent_is_sent_the_log_and_a_checkpoint_and_shows_as_connected_until_
         assert_eq!(checkpoint.size, 2);
 
         let mut operator = SupervisionClient::new(connect(folder, "operators/op", &address).await);
-        sender.send(v1::AgentMessage { message: Some(In::LogReadTo(2)) }).await.unwrap();
+        sender.send(v1::AgentMessage { message: Some(In::LogReadTo(2)), now_ms: 0 }).await.unwrap();
         let telco_b = async |operator: &mut SupervisionClient<Channel>| {
             let status = operator.status(v1::StatusRequest {}).await.unwrap().into_inner();
             status.holders.into_iter().find(|holder| holder.name == "telco-b").unwrap()

@@ -1,7 +1,8 @@
 //! Slots: when an answer leaves a holder, whatever its data are like.
 //!
 //! The wait follows from the data contract's public `max_rows` of the tables that are read, so that it says nothing about a holder, and an
-//! agent wants at least that. Who is not ready at the slot sends nothing.
+//! agent wants at least that. A coordinator adds what a manifest takes on its way; should that take longer once, or clocks drift apart, an agent lets it pass
+//! as long as little of the wait is lost. Who is not ready at the slot sends nothing.
 
 use commun_domain::contract::DataContract;
 use commun_domain::plan::PrivatePlan;
@@ -15,10 +16,28 @@ pub const ROWS_PER_MS: u64 = 1_000;
 /// Longest wait that follows from rows, in milliseconds: half of the hour that a manifest may take.
 const LONGEST_WAIT_MS: u64 = 1_800_000;
 
+/// The part of a wait that may be lost on the way or between two clocks: an eighth.
+const WAY_PART: u64 = 8;
+
+/// What an agent wants to be left of a wait when the manifest has come, in milliseconds.
+pub fn left_ms(wait_ms: u64) -> u64 {
+    wait_ms - wait_ms / WAY_PART
+}
+
 /// From a manifest to its slot, in milliseconds, by the public rule.
 pub fn wait_ms(plan: &PrivatePlan, contract: &DataContract) -> u64 {
     let tables = plan.relation.tables();
     let rows = contract.tables.iter().filter(|table| tables.contains(&table.name.as_str())).map(|table| table.max_rows);
     let rows = rows.fold(0u64, u64::saturating_add);
     LEAST_WAIT_MS.saturating_add(rows / ROWS_PER_MS).min(LONGEST_WAIT_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_eighth_of_a_wait_may_be_lost_and_no_more() {
+        assert_eq!([0, 7, 8, 200, 6_200, u64::MAX].map(left_ms), [0, 7, 7, 175, 5_425, u64::MAX - u64::MAX / 8]);
+    }
 }

@@ -1,6 +1,7 @@
 //! Manifests, answers, and what ends without one.
 
 use super::*;
+use crate::guard::fixture::SLOT_WAIT_MS;
 
 #[test]
 fn p5_a_manifest_for_an_attempt_that_was_never_accepted_is_refused() {
@@ -23,7 +24,10 @@ async fn p4_a_manifest_that_differs_in_any_number_is_refused_before_data_are_rea
         ("c", |manifest| manifest.colluders = 2),
         ("h", |manifest| manifest.honest = 3),
         ("rounds", |manifest| manifest.round_ms += 1),
-        ("slot", |manifest| (manifest.slot_ms, manifest.deadline_ms) = (NOW_MS + 99, NOW_MS + 99 + 5 * manifest.round_ms)),
+        ("slot", |manifest| {
+            let near_ms = NOW_MS + commun_trust::slot::left_ms(SLOT_WAIT_MS) - 1;
+            (manifest.slot_ms, manifest.deadline_ms) = (near_ms, near_ms + 5 * manifest.round_ms);
+        }),
         ("cohort", |manifest| drop(manifest.cohort.pop())),
         ("root", |manifest| manifest.checkpoint_root = Hash32::default()),
     ];

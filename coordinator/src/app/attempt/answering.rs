@@ -24,7 +24,7 @@ use crate::log::{Head, LogError};
 
 impl Attempt<Logged> {
     pub(super) fn manifest(self) -> Result<Attempt<Reading>, Ended> {
-        let (run, Logged { inbox, manifest_until, cohort, refusals, timeouts, members, shape, cells, noise, head, turn }) =
+        let (run, Logged { inbox, manifest_until, cohort, refusals, timeouts, members, shape, cells, noise, head, way_ms, turn }) =
             (self.run, self.state);
         let now = Instant::now();
         if now >= manifest_until {
@@ -32,7 +32,7 @@ impl Attempt<Logged> {
             let message = "writing the attempt down took longer than holders wait for it";
             return Err(Ended::after_log(Refusal::new(WireCode::Unavailable, message, "sign a new query; holders take their charge back")));
         }
-        let (admitted, wait_ms, round_ms) = (&run.admitted, run.slot_wait_ms(), run.app.deadlines.round_ms);
+        let (admitted, wait_ms, round_ms) = (&run.admitted, run.slot_wait_ms(way_ms), run.app.deadlines.round_ms);
         let slot_ms = run.app.now_ms().saturating_add(wait_ms);
         let rounds = if shape.aggregated { ROUNDS } else { 1 };
         let manifest = Manifest {

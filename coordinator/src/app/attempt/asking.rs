@@ -14,7 +14,7 @@ use commun_trust::{Reply, Shape, check_reply, cohort, slot};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::feed::Step;
-use super::super::{SLOT_SLACK_MS, blocking, within_budgets};
+use super::super::{MAX_SKEW_MS, MAX_WAY_MS, SPARE_WAY_MS, blocking, within_budgets};
 use super::{Accepted, Attempt, Ended, Logged, Offered, Received, Refused, Run, excerpt, too_few};
 use crate::link::{FromAgent, Offer, ToAgent};
 use crate::log::{LogError, State};
@@ -45,7 +45,7 @@ impl Attempt<Received> {
             names: run.lists.clone(),
             reply_deadline_ms: now_ms.saturating_add(app.deadlines.reply_ms),
             manifest_deadline_ms: now_ms.saturating_add(app.deadlines.manifest_ms),
-            slot_wait_ms: run.slot_wait_ms(),
+            slot_wait_ms: run.slot_wait_ms(0),
         };
         let unreached = run.send_all(&asked, &ToAgent::Offer(Arc::new(offer)));
         app.faults.at("coordinator.offered");
@@ -53,7 +53,7 @@ impl Attempt<Received> {
         let after = |ms| now + Duration::from_millis(ms);
         let timeouts = timeouts.into_iter().chain(unreached).collect();
         let (reply_until, manifest_until) = (after(app.deadlines.reply_ms), after(app.deadlines.manifest_ms));
-        Ok(Attempt { run, state: Offered { inbox, reply_until, manifest_until, asked, timeouts, turn } })
+        Ok(Attempt { run, state: Offered { inbox, since: now, reply_until, manifest_until, asked, timeouts, turn } })
     }
 }
 
@@ -63,9 +63,9 @@ impl Run {
         self.listed.iter().filter(|holder| self.left_out.iter().all(|left| left.index != holder.index))
     }
 
-    /// From a manifest to its slot.
-    pub(super) fn slot_wait_ms(&self) -> u64 {
-        let by_rule = || slot::wait_ms(&self.admitted.plan, &self.admitted.contract).saturating_add(SLOT_SLACK_MS);
+    /// From a manifest to its slot, if the manifest is so long on its way.
+    pub(super) fn slot_wait_ms(&self, way_ms: u64) -> u64 {
+        let by_rule = || slot::wait_ms(&self.admitted.plan, &self.admitted.contract).saturating_add(way_ms);
         self.app.deadlines.slot_ms.unwrap_or_else(by_rule)
     }
 
@@ -101,10 +101,10 @@ impl Run {
 
 impl Attempt<Offered> {
     pub(super) async fn replies(self) -> Result<Attempt<Accepted>, Ended> {
-        let (run, Offered { mut inbox, reply_until, manifest_until, asked, mut timeouts, turn }) = (self.run, self.state);
+        let (run, Offered { mut inbox, since, reply_until, manifest_until, asked, mut timeouts, turn }) = (self.run, self.state);
         let (id, price) = (run.admitted.id, run.admitted.price);
         let (mut signed, mut accepted, mut refused) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::<u32, Refused>::new());
-        let mut last_reason = None;
+        let (mut last_reason, mut slowest) = (None, Duration::ZERO);
         let shape = loop {
             let open = |holder: &&RosterHolder| !refused.contains_key(&holder.index) && !timeouts.contains(&holder.index);
             let possible: Vec<&RosterHolder> = asked.iter().filter(open).collect();
@@ -145,6 +145,7 @@ impl Attempt<Offered> {
                     // A message is made once; the first one counts.
                     if !refused.contains_key(&holder.index) && accepted.insert(holder.index, accept).is_none() {
                         signed.insert(holder.index, document);
+                        slowest = since.elapsed();
                         run.progress(Step::Offered, &format!("{name} accepts"), accepted.len());
                     }
                 }
@@ -162,6 +163,9 @@ impl Attempt<Offered> {
             }
         };
         timeouts.sort_unstable();
+        let skews = asked.iter().filter(|holder| accepted.contains_key(&holder.index));
+        let skew_ms = skews.filter_map(|holder| run.app.agents.info(&holder.name)).map(|info| info.clock_skew_ms).max();
+        let way_ms = way_ms(slowest, skew_ms.unwrap_or(0));
         let replies = signed.into_iter().zip(accepted.into_values()).map(|((index, document), accept)| (index, (document, accept)));
         let state = Accepted {
             inbox,
@@ -170,10 +174,18 @@ impl Attempt<Offered> {
             refusals: refused.into_values().collect(),
             timeouts,
             shape,
+            way_ms,
             turn,
         };
         Ok(Attempt { run, state })
     }
+}
+
+/// What a manifest may take until the last member has it, by that one's clock: twice what offer and reply took, as the way is not the same each time, and
+/// how far the clock that is furthest ahead is. Both have an upper limit, so that nobody can put the slot off for long.
+fn way_ms(slowest_reply: Duration, skew_ms: i64) -> u64 {
+    let way = u64::try_from(slowest_reply.as_millis()).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(SPARE_WAY_MS);
+    way.min(MAX_WAY_MS) + u64::try_from(skew_ms).unwrap_or(0).min(MAX_SKEW_MS)
 }
 
 /// Why a holder is not in the attempt any more.
@@ -202,7 +214,7 @@ fn refusal_of(holder: &RosterHolder, code: WireCode, message: &str) -> Refusal {
 impl Attempt<Accepted> {
     /// Charges the own ledger for every member and logs the attempt, in one transaction.
     pub(super) async fn log(self) -> Result<Attempt<Logged>, Ended> {
-        let (run, Accepted { inbox, manifest_until, replies, refusals, timeouts, shape, turn }) = (self.run, self.state);
+        let (run, Accepted { inbox, manifest_until, replies, refusals, timeouts, shape, way_ms, turn }) = (self.run, self.state);
         // Before anything is charged: a cohort whose noise or sum does not fit ends here.
         let (cells, noise) = run.admitted.manifest_noise(&shape).map_err(Ended::before_log)?;
         run.app.faults.at("coordinator.before_log");
@@ -226,7 +238,7 @@ impl Attempt<Accepted> {
         run.progress(Step::Logged, "charged and logged", members.len());
         let cohort = replies.into_values().map(|(signed, _)| signed).collect();
         let refusals = refusals.into_iter().map(|no| no.document).collect();
-        let state = Logged { inbox, manifest_until, cohort, refusals, timeouts, members, shape, cells, noise, head, turn };
+        let state = Logged { inbox, manifest_until, cohort, refusals, timeouts, members, shape, cells, noise, head, way_ms, turn };
         Ok(Attempt { run, state })
     }
 }
@@ -257,4 +269,21 @@ fn charge(state: &State, run: &Run, members: &[RosterHolder]) -> Result<Vec<Ledg
         }
     };
     Ok(members.iter().map(record).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_put_off_by_the_way_and_the_clock_that_is_ahead_within_limits() {
+        let way = |ms, skew_ms| way_ms(Duration::from_millis(ms), skew_ms);
+        assert_eq!(way(0, 0), SPARE_WAY_MS);
+        assert_eq!(way(5, 0), 10 + SPARE_WAY_MS);
+        assert_eq!(way(5, 30), 40 + SPARE_WAY_MS);
+        // A clock behind finds the slot further away.
+        assert_eq!(way(5, -30), way(5, 0));
+        assert_eq!(way(u64::MAX, i64::MAX), MAX_WAY_MS + MAX_SKEW_MS);
+        assert_eq!(way(1_000_000, i64::MIN), MAX_WAY_MS);
+    }
 }

@@ -66,6 +66,8 @@ struct Offered {
     inbox: Inbox,
     reply_until: Instant,
     manifest_until: Instant,
+    /// When they were asked.
+    since: Instant,
     asked: Vec<RosterHolder>,
     /// Not connected.
     timeouts: Vec<u32>,
@@ -89,6 +91,8 @@ struct Accepted {
     refusals: Vec<Refused>,
     timeouts: Vec<u32>,
     shape: Shape,
+    /// From a manifest until every member has it, by its own clock, at most.
+    way_ms: u64,
     turn: OwnedSemaphorePermit,
 }
 
@@ -104,6 +108,7 @@ struct Logged {
     cells: u64,
     noise: Vec<OutputNoise>,
     head: Head,
+    way_ms: u64,
     turn: OwnedSemaphorePermit,
 }
 
