@@ -42,7 +42,7 @@ pub const MAX_OPEN_QUERIES: usize = 16;
 pub const KEPT_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// What is added to the way of a manifest, for whatever holds a message up, in milliseconds.
-pub(crate) const SPARE_WAY_MS: u64 = 20;
+pub(crate) const SPARE_WAY_MS: u64 = 10;
 
 /// Most that the slot is put off for the way of a manifest, in milliseconds.
 pub(crate) const MAX_WAY_MS: u64 = 250;

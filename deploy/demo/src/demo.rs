@@ -45,7 +45,7 @@ fn in_folder(args: &Args, folder: &Path) -> anyhow::Result<()> {
     let census = Census::read()?;
     let persons = args.persons.unwrap_or_else(|| census.total());
     let contract = parse_contract(CONTRACT)?;
-    let federation = Federation::new(folder, args.holders)?;
+    let federation = Federation::new(folder, args.holders, args.max_rows)?;
     let mut steps = Steps::new();
     let kept = if args.state.is_some() { "" } else { " (removed at the end; --state DIR keeps it)" };
     eprintln!("Commun demo: synthetic persons, totals of the 2011 census. Everything is in {}{kept}", folder.display());

@@ -181,10 +181,11 @@ impl Attempt<Offered> {
     }
 }
 
-/// What a manifest may take until the last member has it, by that one's clock: twice what offer and reply took, as the way is not the same each time, and
-/// how far the clock that is furthest ahead is. Both have an upper limit, so that nobody can put the slot off for long.
+/// What a manifest may take until the last member has it, by that one's clock: what offer and reply took, which is the way there and back and more work than
+/// a manifest is, and how far the clock that is furthest ahead is. Both have an upper limit, so that nobody can put the slot off for long; an agent
+/// lets more pass (`commun_trust::slot::left_ms`).
 fn way_ms(slowest_reply: Duration, skew_ms: i64) -> u64 {
-    let way = u64::try_from(slowest_reply.as_millis()).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(SPARE_WAY_MS);
+    let way = u64::try_from(slowest_reply.as_millis()).unwrap_or(u64::MAX).saturating_add(SPARE_WAY_MS);
     way.min(MAX_WAY_MS) + u64::try_from(skew_ms).unwrap_or(0).min(MAX_SKEW_MS)
 }
 
@@ -279,8 +280,8 @@ mod tests {
     fn a_slot_is_put_off_by_the_way_and_the_clock_that_is_ahead_within_limits() {
         let way = |ms, skew_ms| way_ms(Duration::from_millis(ms), skew_ms);
         assert_eq!(way(0, 0), SPARE_WAY_MS);
-        assert_eq!(way(5, 0), 10 + SPARE_WAY_MS);
-        assert_eq!(way(5, 30), 40 + SPARE_WAY_MS);
+        assert_eq!(way(5, 0), 5 + SPARE_WAY_MS);
+        assert_eq!(way(5, 30), 35 + SPARE_WAY_MS);
         // A clock behind finds the slot further away.
         assert_eq!(way(5, -30), way(5, 0));
         assert_eq!(way(u64::MAX, i64::MAX), MAX_WAY_MS + MAX_SKEW_MS);
