@@ -44,6 +44,11 @@ fn demo(args: &Args) -> anyhow::Result<()> {
 fn in_folder(args: &Args, folder: &Path) -> anyhow::Result<()> {
     let census = Census::read()?;
     let persons = args.persons.unwrap_or_else(|| census.total());
+    anyhow::ensure!(
+        args.max_rows >= persons,
+        "--max-rows {} allows fewer rows than the {persons} persons have: make it at least {persons}, or draw fewer with --persons",
+        args.max_rows
+    );
     let contract = parse_contract(CONTRACT)?;
     let federation = Federation::new(folder, args.holders, args.max_rows)?;
     let mut steps = Steps::new();
