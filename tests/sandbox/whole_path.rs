@@ -83,8 +83,11 @@ fn a_result_whose_masked_cells_or_numbers_were_changed_afterwards_does_not_add_u
         assert!(done.contains(part), "{part:?} is not in: {done}");
     }
     federation.stop();
-    let change = |sql: &'static str| federation.coordinator_store().run("test", |tx| Ok(tx.execute_batch(sql)?)).unwrap();
-    change("UPDATE masked_cells SET cells = zeroblob(length(cells)) WHERE holder_index = 1");
+    // The last cell in the file: one of the second survivor's.
+    let file = federation.path("coordinator/state/coordinator.db.cells").join(format!("{query}.cells"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, bytes).unwrap();
     readd().says(1, &["the record does not hold", "CELLS_HASH"]);
     let unknown = "00".repeat(32);
     run("commun-coordinator", ["readd", "--config", &config, &unknown]).says(1, &["nothing is kept of query"]);

@@ -4,13 +4,14 @@
 //! release is never stored without its entry and the state of its query. After a crash, [`Store::unfinished_queries`] says which queries
 //! were cut short; what then happens to them is the restart rule of the coordinator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use commun_domain::encoding::sha256;
 use commun_domain::{Hash32, QueryId};
 use commun_privacy::ledger::{LedgerRecord, RecordKind};
 use rusqlite::{Row, Transaction, params};
 
+use crate::cells::CellFiles;
 use crate::columns::{attempt, hash, integer, optional_hash, query_id, unsigned, word, words};
 use crate::error::StoreError;
 use crate::store::{Side, Store};
@@ -23,7 +24,17 @@ pub enum Coordinator {}
 impl Side for Coordinator {
     const NAME: &'static str = "coordinator";
     const APPLICATION_ID: i32 = i32::from_be_bytes(*b"CmCo");
-    const MIGRATIONS: &'static [&'static str] = &[log::SCHEMA, ledger::SCHEMA, include_str!("schema/coordinator.sql")];
+    const MIGRATIONS: &'static [&'static str] =
+        &[log::SCHEMA, ledger::SCHEMA, include_str!("schema/coordinator.sql"), include_str!("schema/coordinator_cells.sql")];
+
+    /// Removes masked cells that a crash left behind, of results that were not stored or are forgotten.
+    fn tidy(store: &CoordinatorStore) -> Result<(), StoreError> {
+        let kept: BTreeSet<QueryId> = store.read("kept aggregations", |tx| {
+            let mut statement = tx.prepare("SELECT query_id FROM aggregations")?;
+            statement.query_and_then([], query_id)?.collect()
+        })?;
+        store.cell_files().tidy(|query| kept.contains(query))
+    }
 }
 
 /// The coordinator's store.
@@ -190,10 +201,15 @@ impl CoordinatorStore {
         })
     }
 
-    /// Stores a result release, appends its entry to the log and ends its query, in one transaction; returns the entry's number.
+    /// Stores a result release, appends its entry to the log and ends its query, in one transaction; returns the entry's number. Masked cells are in their
+    /// file before; with an error there is none.
     pub fn finish_with_release(&self, release: &NewRelease<'_>, entry: &[u8], now_ms: u64) -> Result<u64, StoreError> {
         let release_hash = sha256(release.bytes);
-        self.run("finish with release", |tx| {
+        let files = release.aggregation.map(|kept| (self.cell_files(), kept.cells));
+        if let Some((files, cells)) = &files {
+            files.write(&release.query, cells)?;
+        }
+        let written = self.run("finish with release", |tx| {
             tx.execute(
                 "INSERT INTO releases (position, release_hash, query_id, replay_key, bytes, released_at_ms) \
                  SELECT COALESCE(MAX(position), 0) + 1, ?1, ?2, ?3, ?4, ?5 FROM releases",
@@ -210,7 +226,11 @@ impl CoordinatorStore {
             }
             advance(tx, &release.query, &[QueryState::Logged], QueryState::Released, None, Some(&release_hash), now_ms)?;
             log::append(tx, entry, "release")
-        })
+        });
+        if let (Err(_), Some((files, _))) = (&written, &files) {
+            files.discard(&release.query);
+        }
+        written
     }
 
     /// What was kept of the aggregation that answered a query; `None` once it is forgotten, or where there was none.
@@ -225,25 +245,29 @@ impl CoordinatorStore {
         })
     }
 
-    /// The masked cells of one survivor of the aggregation that answered a query.
+    /// The masked cells of one survivor of the aggregation that answered a query; `None` once they are forgotten, or where it was no survivor.
     pub fn masked_cells(&self, query: &QueryId, index: u32) -> Result<Option<Vec<u64>>, StoreError> {
-        self.read("read masked cells", |tx| {
-            let mut statement = tx.prepare("SELECT cells FROM masked_cells WHERE query_id = ?1 AND holder_index = ?2")?;
-            let found = statement.query_and_then(params![query.as_bytes(), index], |row| {
-                let bytes: Vec<u8> = row.get(0)?;
-                Ok(bytes.as_chunks().0.iter().map(|cell| u64::from_le_bytes(*cell)).collect())
-            })?;
-            found.into_iter().next().transpose()
-        })
+        if self.aggregation(query)?.is_none() {
+            return Ok(None);
+        }
+        self.cell_files().read(query, index)
     }
 
     /// Forgets what was kept of aggregations released before a moment, in milliseconds since 1970; returns how many.
     pub fn forget_aggregations(&self, before_ms: u64) -> Result<usize, StoreError> {
-        self.run("forget aggregations", |tx| {
-            let old = "SELECT query_id FROM aggregations WHERE released_at_ms < ?1";
-            tx.execute(&format!("DELETE FROM masked_cells WHERE query_id IN ({old})"), [integer(before_ms)?])?;
-            Ok(tx.execute("DELETE FROM aggregations WHERE released_at_ms < ?1", [integer(before_ms)?])?)
-        })
+        let forgotten: Vec<QueryId> = self.run("forget aggregations", |tx| {
+            let mut statement = tx.prepare("DELETE FROM aggregations WHERE released_at_ms < ?1 RETURNING query_id")?;
+            statement.query_and_then([integer(before_ms)?], query_id)?.collect()
+        })?;
+        let files = self.cell_files();
+        for query in &forgotten {
+            files.discard(query);
+        }
+        Ok(forgotten.len())
+    }
+
+    fn cell_files(&self) -> CellFiles {
+        CellFiles::beside(self.path())
     }
 
     /// Ends a query that nobody was asked for with a release that is stored already; nothing is charged and nothing is logged.
@@ -306,20 +330,11 @@ impl CoordinatorStore {
 }
 
 fn keep(tx: &Transaction<'_>, query: &QueryId, kept: &NewAggregation<'_>, released_at_ms: u64) -> Result<(), StoreError> {
-    let NewAggregation { attempt, manifest, lists, record, cells } = kept;
+    let NewAggregation { attempt, manifest, lists, record, cells: _ } = kept;
     tx.execute(
         "INSERT INTO aggregations (query_id, attempt, manifest, lists, record, released_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![query.as_bytes(), attempt, manifest, lists, record, integer(released_at_ms)?],
     )?;
-    let mut statement = tx.prepare("INSERT INTO masked_cells (query_id, holder_index, cells) VALUES (?1, ?2, ?3)")?;
-    let mut bytes = Vec::new();
-    for (index, cells) in *cells {
-        bytes.resize(cells.len() * 8, 0);
-        for (place, cell) in bytes.as_chunks_mut().0.iter_mut().zip(cells) {
-            *place = cell.to_le_bytes();
-        }
-        statement.execute(params![query.as_bytes(), index, bytes])?;
-    }
     Ok(())
 }
 

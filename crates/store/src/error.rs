@@ -53,6 +53,14 @@ pub enum StoreError {
         /// What `SQLite` said.
         source: rusqlite::Error,
     },
+    /// A file of masked cells, or their folder.
+    #[error("the masked cells in {} cannot be kept or read: {source}; check that the folder is this user's and whole", path.display())]
+    Cells {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said, or what does not fit.
+        source: std::io::Error,
+    },
     /// Stored bytes are not what this program once wrote.
     #[error("the store is damaged: {what}; restore it from a copy, and read the restart rules first")]
     Damaged {

@@ -1,5 +1,5 @@
 //! Durable state of the two daemons, in one `SQLite` file each: the log, the ledgers, the agent's journal and attempts, the
-//! coordinator's queries and result releases.
+//! coordinator's queries and result releases. Only masked cells, which are large and forgotten after some days, are in files beside it.
 //!
 //! Why `SQLite`: an auditor opens the file with `sqlite3`, finds every column explained in the schema, and what must not change cannot be
 //! changed by an ordinary statement. Every commit is on the disk before the call returns (write-ahead log, `synchronous = FULL`), which
@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod log;
 pub mod store;
 
+mod cells;
 mod columns;
 #[cfg(test)]
 mod tests;

@@ -38,6 +38,14 @@ pub trait Side: sealed::Sealed {
     const APPLICATION_ID: i32;
     /// Scripts in order; the version of a file (`PRAGMA user_version`) is how many of them it has seen. Append, never edit.
     const MIGRATIONS: &'static [&'static str];
+
+    /// What is done once when a store is opened for writing.
+    fn tidy(_store: &Store<Self>) -> Result<(), StoreError>
+    where
+        Self: Sized,
+    {
+        Ok(())
+    }
 }
 
 /// How to open a store.
@@ -69,7 +77,9 @@ impl<S: Side> Store<S> {
         let mut connection = Connection::open_with_flags(&path, flags)?;
         configure(&connection, options)?;
         migrate::<S>(&mut connection, &path)?;
-        Ok(Self { connection: Mutex::new(connection), _lock: Some(lock), path, side: PhantomData })
+        let store = Self { connection: Mutex::new(connection), _lock: Some(lock), path, side: PhantomData };
+        S::tidy(&store)?;
+        Ok(store)
     }
 
     /// Opens an existing file for reading alone, also while its daemon runs: every writing transaction fails.

@@ -17,7 +17,7 @@ fn too_large() -> Vec<u8> {
     vec![0; MAX_ENTRY_BYTES + 1]
 }
 
-fn insert(store: &CoordinatorStore, number: u8) {
+pub(super) fn insert(store: &CoordinatorStore, number: u8) {
     let new = NewQuery { query: query(number), signed: b"signed", agency: "statbel", now_ms: u64::from(number) };
     assert_eq!(store.query_insert(&new).unwrap(), Inserted::New);
 }
@@ -26,7 +26,7 @@ fn state(store: &CoordinatorStore, number: u8) -> QueryState {
     store.query(&query(number)).unwrap().unwrap().state
 }
 
-fn release(number: u8, bytes: &[u8]) -> NewRelease<'_> {
+pub(super) fn release(number: u8, bytes: &[u8]) -> NewRelease<'_> {
     NewRelease { query: query(number), bytes, replay_key: [5; 32], released_at_ms: 1000 + u64::from(number), aggregation: None }
 }
 
@@ -217,7 +217,9 @@ fn what_an_aggregation_left_is_written_with_its_release_read_beside_the_daemon_a
     // All or nothing.
     assert!(store.finish_with_release(&new, &too_large(), 102).is_err());
     assert_eq!(store.aggregation(&query(1)).unwrap(), None);
+    assert_eq!(super::kept_cells::files(&place), [""; 0]);
     store.finish_with_release(&new, b"release entry", 102).unwrap();
+    assert_eq!(super::kept_cells::files(&place), [format!("{}.cells", query(1))]);
     let reader = CoordinatorStore::open_to_read(&place.path()).unwrap();
     let (manifest, record) = (b"manifest".to_vec(), b"record".to_vec());
     let stored = StoredAggregation { attempt: 1, manifest, lists: None, record };
@@ -229,6 +231,7 @@ fn what_an_aggregation_left_is_written_with_its_release_read_beside_the_daemon_a
     assert_eq!(store.forget_aggregations(1002).unwrap(), 1);
     assert_eq!((store.aggregation(&query(1)).unwrap(), store.masked_cells(&query(1), 1).unwrap()), (None, None));
     assert!(store.release_by_query(&query(1)).unwrap().is_some());
+    assert_eq!(super::kept_cells::files(&place), [""; 0]);
 }
 
 /// Another attempt is logged when members fell out of the one before.

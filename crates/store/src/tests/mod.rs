@@ -5,6 +5,7 @@ mod agent_tables;
 mod coordinator_tables;
 mod durability;
 mod incidents;
+mod kept_cells;
 mod ledger_chain;
 mod log_order;
 mod opening;
