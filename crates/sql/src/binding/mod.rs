@@ -7,6 +7,7 @@
 mod scalar;
 
 use commun_domain::error::Position;
+use commun_domain::ids::is_name;
 use sqlparser::ast::{
     BinaryOperator, CastKind, Expr, Ident, Join, JoinConstraint, JoinOperator, SelectItem, SetExpr, SetOperator, SetQuantifier,
     TableFactor, TableWithJoins, WildcardAdditionalOptions, visit_expressions_mut,
@@ -73,7 +74,10 @@ pub fn rewrite_binding(sql: &str) -> Result<String, BindingFault> {
     let again = on_deep_stack(|| {
         let text = query.to_string();
         // Our own limits first: the engine's dialect takes exponential time over what is nested too deeply.
-        parse(&text).ok()?;
+        let printed = parse(&text).ok()?.query.to_string();
+        if printed != text {
+            return None;
+        }
         let mut engine = Parser::new(&GenericDialect {}).with_recursion_limit(MAX_RECURSION).try_with_sql(&text).ok()?;
         (*engine.parse_query().ok()? == query).then_some(text)
     });
@@ -169,7 +173,8 @@ fn check_source(parsed: &Parsed, factor: &TableFactor, sources: Option<&[String]
     let known = match name {
         [part] => part.as_ident().is_some_and(|Ident { value, quote_style, span: _ }| {
             let value = if quote_style.is_none() { value.to_ascii_lowercase() } else { value.clone() };
-            sources.is_none_or(|sources| sources.contains(&value))
+            // What no source may be called could be read in two ways: `@1LL` loses a letter each time it is printed.
+            is_name(&value) && sources.is_none_or(|sources| sources.contains(&value))
         }),
         _ => false,
     };
