@@ -50,6 +50,9 @@ pub(crate) fn run(path: &Path, query: &str) -> anyhow::Result<String> {
         })
     };
     let readded = commun_secagg::record::readd(&attempt, &kept.record, cells_of, workers);
+    if (fault.is_some() || readded.is_err()) && store.aggregation(&query)?.is_none() {
+        anyhow::bail!("what was kept of query {query} is seven days old and was deleted just now");
+    }
     if let Some(error) = fault {
         return Err(error.into());
     }

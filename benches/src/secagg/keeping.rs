@@ -1,5 +1,5 @@
-//! What a coordinator pays to keep an aggregation for the supervisor: record and masked cells go into its store with the result release, in the one
-//! transaction that the shipped coordinator makes.
+//! What a coordinator pays to keep an aggregation for the supervisor: masked cells go into their file, and the record into its store with the
+//! result release, as the shipped coordinator does it.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -20,10 +20,11 @@ pub(super) fn measure(outcome: &Outcome, cells: &BTreeMap<u32, Vec<u64>>) -> any
     store.query_insert(&NewQuery { query, signed: b"query", agency: "agency", now_ms: 1 })?;
     store.log_attempt(&query, b"attempt", &[], 1)?;
     let sum: Vec<u8> = outcome.cells.iter().flat_map(|cell| cell.to_le_bytes()).collect();
-    let kept = NewAggregation { attempt: 1, manifest: b"manifest", lists: None, record: &outcome.record, cells };
-    let release = NewRelease { query, bytes: &sum, replay_key: [0; 32], released_at_ms: 1, aggregation: Some(kept) };
     forget_peak()?;
     let (start, used) = (Instant::now(), cpu_ms()?);
+    let cells = store.keep_cells(&query, cells)?;
+    let kept = NewAggregation { attempt: 1, manifest: b"manifest", lists: None, record: &outcome.record, cells: &cells };
+    let release = NewRelease { query, bytes: &sum, replay_key: [0; 32], released_at_ms: 1, aggregation: Some(kept) };
     store.finish_with_release(&release, b"release", 1)?;
     Ok(json!({ "cpu_ms": cpu_ms()? - used, "ms": start.elapsed().as_secs_f64() * 1e3, "peak_kib": peak_kib()? }))
 }

@@ -12,6 +12,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use commun_domain::{Hash32, QueryId};
 
@@ -42,33 +43,35 @@ impl CellFiles {
         Self { folder: folder.into() }
     }
 
-    /// Makes the folder where it is missing, and removes the files that no row stands for.
+    /// Makes the folder where it is missing, and removes the files that no row stands for. What is no such file is left alone.
     pub(crate) fn tidy(&self, kept: impl Fn(&QueryId) -> bool) -> Result<(), StoreError> {
         match DirBuilder::new().mode(FOLDER_MODE).create(&self.folder) {
-            Ok(()) => self.folder.parent().map_or(Ok(()), sync_folder).map_err(|source| at(&self.folder, source))?,
+            Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(source) => return Err(at(&self.folder, source)),
         }
+        // Also when it was there: an earlier start may have ended before.
+        self.folder.parent().map_or(Ok(()), sync_folder).map_err(|source| at(&self.folder, source))?;
         for file in std::fs::read_dir(&self.folder).map_err(|source| at(&self.folder, source))? {
-            let path = file.map_err(|source| at(&self.folder, source))?.path();
-            if !query_of(&path).is_some_and(|query| kept(&query)) {
-                std::fs::remove_file(&path).map_err(|source| at(&path, source))?;
-                tracing::info!(file = %path.display(), "masked cells of no result removed");
+            let file = file.map_err(|source| at(&self.folder, source))?;
+            match query_of(&file.path()) {
+                Some(query) if kept(&query) => {}
+                Some(query) => self.discard(&query),
+                None => tracing::warn!(file = %file.path().display(), "no file of masked cells, left alone"),
             }
         }
         Ok(())
     }
 
     /// Writes the cells of a query, by holder index. When it returns `Ok`, they are on the disk; when it returns an error, it left no file.
-    pub(crate) fn write(&self, query: &QueryId, cells: &BTreeMap<u32, Vec<u64>>) -> Result<(), StoreError> {
+    pub(crate) fn write(self, query: &QueryId, cells: &BTreeMap<u32, Vec<u64>>) -> Result<KeptCells, StoreError> {
         let path = self.path(query);
         // Never over a file that is there: it would be that of a result that is stored.
         let mut new = OpenOptions::new();
         let file = new.write(true).create_new(true).mode(FILE_MODE).open(&path).map_err(|source| at(&path, source))?;
-        write(file, cells).and_then(|()| sync_folder(&self.folder)).map_err(|source| {
-            self.discard(query);
-            at(&path, source)
-        })
+        let kept = KeptCells { files: self, query: *query, has_row: AtomicBool::new(false) };
+        let written = write(file, cells).and_then(|()| sync_folder(&kept.files.folder));
+        written.map(|()| kept).map_err(|source| at(&path, source))
     }
 
     /// The cells of one holder; `None` where the file has none of it.
@@ -94,10 +97,41 @@ impl CellFiles {
 }
 
 fn at(path: &Path, source: io::Error) -> StoreError {
-    if source.kind() == ErrorKind::StorageFull {
+    if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) {
         StoreError::Full { transaction: "keep masked cells" }
     } else {
         StoreError::Cells { path: path.to_owned(), source }
+    }
+}
+
+/// A file of masked cells that is on the disk. Dropped before its row is written, it is removed.
+#[derive(Debug)]
+pub struct KeptCells {
+    files: CellFiles,
+    query: QueryId,
+    has_row: AtomicBool,
+}
+
+impl KeptCells {
+    /// Of the query whose release is stored now, and of no other.
+    pub(crate) fn check(&self, query: &QueryId) -> Result<(), StoreError> {
+        if self.query == *query {
+            return Ok(());
+        }
+        Err(at(&self.files.path(query), damaged("the cells are those of another query")))
+    }
+
+    /// Its row is written, or may be.
+    pub(crate) fn stays(&self) {
+        self.has_row.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for KeptCells {
+    fn drop(&mut self) {
+        if !self.has_row.load(Ordering::Relaxed) {
+            self.files.discard(&self.query);
+        }
     }
 }
 

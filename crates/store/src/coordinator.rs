@@ -11,7 +11,7 @@ use commun_domain::{Hash32, QueryId};
 use commun_privacy::ledger::{LedgerRecord, RecordKind};
 use rusqlite::{Row, Transaction, params};
 
-use crate::cells::CellFiles;
+use crate::cells::{CellFiles, KeptCells};
 use crate::columns::{attempt, hash, integer, optional_hash, query_id, unsigned, word, words};
 use crate::error::StoreError;
 use crate::store::{Side, Store};
@@ -125,8 +125,8 @@ pub struct NewAggregation<'a> {
     pub lists: Option<&'a [u8]>,
     /// Opened seeds, keys and signatures: a `commun/secagg-record/v1`.
     pub record: &'a [u8],
-    /// Masked cells of the survivors, by roster index.
-    pub cells: &'a BTreeMap<u32, Vec<u64>>,
+    /// Masked cells of the survivors, from [`Store::keep_cells`].
+    pub cells: &'a KeptCells,
 }
 
 /// What was kept of an aggregation.
@@ -201,13 +201,16 @@ impl CoordinatorStore {
         })
     }
 
-    /// Stores a result release, appends its entry to the log and ends its query, in one transaction; returns the entry's number. Masked cells are in their
-    /// file before; with an error there is none.
+    /// Writes the masked cells of a query's survivors, by roster index, before its release is stored; takes as long as the disk does.
+    pub fn keep_cells(&self, query: &QueryId, cells: &BTreeMap<u32, Vec<u64>>) -> Result<KeptCells, StoreError> {
+        self.cell_files().write(query, cells)
+    }
+
+    /// Stores a result release, appends its entry to the log and ends its query, in one transaction; returns the entry's number.
     pub fn finish_with_release(&self, release: &NewRelease<'_>, entry: &[u8], now_ms: u64) -> Result<u64, StoreError> {
         let release_hash = sha256(release.bytes);
-        let files = release.aggregation.map(|kept| (self.cell_files(), kept.cells));
-        if let Some((files, cells)) = &files {
-            files.write(&release.query, cells)?;
+        if let Some(kept) = &release.aggregation {
+            kept.cells.check(&release.query)?;
         }
         let written = self.run("finish with release", |tx| {
             tx.execute(
@@ -227,8 +230,9 @@ impl CoordinatorStore {
             advance(tx, &release.query, &[QueryState::Logged], QueryState::Released, None, Some(&release_hash), now_ms)?;
             log::append(tx, entry, "release")
         });
-        if let (Err(_), Some((files, _))) = (&written, &files) {
-            files.discard(&release.query);
+        // A commit whose write failed may be found after a crash all the same; a file too many is removed at the next start.
+        if let (Ok(_) | Err(StoreError::Sqlite { .. }), Some(kept)) = (&written, &release.aggregation) {
+            kept.cells.stays();
         }
         written
     }
@@ -247,7 +251,8 @@ impl CoordinatorStore {
 
     /// The masked cells of one survivor of the aggregation that answered a query; `None` once they are forgotten, or where it was no survivor.
     pub fn masked_cells(&self, query: &QueryId, index: u32) -> Result<Option<Vec<u64>>, StoreError> {
-        if self.aggregation(query)?.is_none() {
+        let row = "SELECT 1 FROM aggregations WHERE query_id = ?1";
+        if !self.read("kept aggregation", |tx| Ok(tx.prepare(row)?.exists([query.as_bytes()])?))? {
             return Ok(None);
         }
         self.cell_files().read(query, index)

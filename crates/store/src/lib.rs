@@ -22,6 +22,7 @@ mod columns;
 mod tests;
 
 pub use agent::AgentStore;
+pub use cells::KeptCells;
 pub use coordinator::CoordinatorStore;
 pub use error::StoreError;
 pub use store::{Side, Store, StoreOptions};

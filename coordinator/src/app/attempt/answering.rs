@@ -193,12 +193,15 @@ fn write_release(run: &Run, bytes: &[u8], answered: &Answered, released_at_ms: u
         conduct: answered.conduct.clone(),
     };
     let manifest = answered.manifest.to_bytes();
-    let aggregation = answered.aggregation.as_ref().map(|kept| NewAggregation {
+    // Before the log is taken: other queries go on while it is written.
+    let aggregation = answered.aggregation.as_ref();
+    let cells = aggregation.map(|kept| run.app.store.keep_cells(&run.admitted.id, &kept.cells)).transpose()?;
+    let aggregation = aggregation.zip(cells.as_ref()).map(|(kept, cells)| NewAggregation {
         attempt: run.attempt,
         manifest: &manifest,
         lists: run.lists.as_deref(),
         record: &kept.record,
-        cells: &kept.cells,
+        cells,
     });
     let replay_key = *replay_key(&run.admitted, run.roster_epoch).as_bytes();
     run.app.log.release(&NewRelease { query: run.admitted.id, bytes, replay_key, released_at_ms, aggregation }, entry)

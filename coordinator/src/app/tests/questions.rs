@@ -138,12 +138,12 @@ async fn more_open_queries_than_the_limit_are_refused_and_stored_nowhere() {
 async fn p8_a_full_disk_refuses_the_query_and_the_coordinator_stays_up() {
     let folder = tempfile::tempdir().unwrap();
     drop(ready(folder.path(), Faults::none()));
-    // As many pages as the file has now: nothing more fits.
+    // As many pages as the file has now: no question that needs some fits, beyond the few that are free in it.
     let app = open(folder.path(), Faults::none(), Some(1));
     three(&app, [Script::Answers; 3]);
     let mut full = 0;
     for nonce in 0..200 {
-        let large = Query { nonce: [nonce; 16], sql: format!("{} -- {}", common::SQL, "x".repeat(3000)), ..common::query() };
+        let large = Query { nonce: [nonce; 16], sql: format!("{} -- {}", common::SQL, "x".repeat(60_000)), ..common::query() };
         let (Ok(Event::Failed { refusal, .. }) | Err(refusal)) = ask(&app, &common::signed_query(&large)).await else { continue };
         assert_eq!(refusal.code, WireCode::Unavailable, "{}", refusal.message);
         assert!(refusal.hint.contains("free some space"));

@@ -212,13 +212,16 @@ fn what_an_aggregation_left_is_written_with_its_release_read_beside_the_daemon_a
     store.query_offered(&query(1), 100).unwrap();
     store.log_attempt(&query(1), b"attempt", &[], 101).unwrap();
     let cells = BTreeMap::from([(1, vec![1, u64::MAX]), (3, vec![7, 8])]);
-    let kept = NewAggregation { attempt: 1, manifest: b"manifest", lists: None, record: b"record", cells: &cells };
-    let new = NewRelease { aggregation: Some(kept), ..release(1, b"answer") };
+    let finish = |entry: &[u8]| {
+        let cells = store.keep_cells(&query(1), &cells).unwrap();
+        let kept = NewAggregation { attempt: 1, manifest: b"manifest", lists: None, record: b"record", cells: &cells };
+        store.finish_with_release(&NewRelease { aggregation: Some(kept), ..release(1, b"answer") }, entry, 102)
+    };
     // All or nothing.
-    assert!(store.finish_with_release(&new, &too_large(), 102).is_err());
+    assert!(finish(&too_large()).is_err());
     assert_eq!(store.aggregation(&query(1)).unwrap(), None);
     assert_eq!(super::kept_cells::files(&place), [""; 0]);
-    store.finish_with_release(&new, b"release entry", 102).unwrap();
+    finish(b"release entry").unwrap();
     assert_eq!(super::kept_cells::files(&place), [format!("{}.cells", query(1))]);
     let reader = CoordinatorStore::open_to_read(&place.path()).unwrap();
     let (manifest, record) = (b"manifest".to_vec(), b"record".to_vec());

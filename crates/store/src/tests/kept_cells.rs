@@ -31,7 +31,8 @@ fn logged(store: &CoordinatorStore, number: u8) {
 
 /// Answers a query whose aggregation left cells.
 fn answer(store: &CoordinatorStore, number: u8, cells: &BTreeMap<u32, Vec<u64>>) -> Result<u64, StoreError> {
-    let kept = NewAggregation { attempt: 1, manifest: b"manifest", lists: None, record: b"record", cells };
+    let cells = store.keep_cells(&query(number), cells)?;
+    let kept = NewAggregation { attempt: 1, manifest: b"manifest", lists: None, record: b"record", cells: &cells };
     store.finish_with_release(&NewRelease { aggregation: Some(kept), ..release(number, &[number]) }, b"release entry", 102)
 }
 
@@ -56,14 +57,16 @@ fn masked_cells_that_a_crash_left_without_a_row_are_removed_at_the_next_start_an
     std::fs::write(file(3), &whole).unwrap();
     std::fs::write(file(4), &whole[..whole.len() / 2]).unwrap();
     std::fs::write(cells_folder(&place).join("other"), "").unwrap();
+    std::fs::create_dir(cells_folder(&place).join("lost+found")).unwrap();
     let plain = Connection::open(place.path()).unwrap();
     assert_eq!(plain.execute("DELETE FROM aggregations WHERE query_id = ?1", [query(2).as_bytes()]).unwrap(), 1);
     drop(plain);
     // Who only reads removes nothing.
     drop(CoordinatorStore::open_to_read(&place.path()).unwrap());
-    assert_eq!(files(&place).len(), 5);
+    assert_eq!(files(&place).len(), 6);
     let store = place.open::<Coordinator>();
-    assert_eq!(files(&place), [format!("{}.cells", query(1))]);
+    // Nor is what is not the store's.
+    assert_eq!(files(&place), [format!("{}.cells", query(1)), "lost+found".to_owned(), "other".to_owned()]);
     for (index, cells) in &cells {
         assert_eq!(store.masked_cells(&query(1), *index).unwrap().as_ref(), Some(cells));
     }
@@ -78,6 +81,14 @@ fn masked_cells_that_a_crash_left_without_a_row_are_removed_at_the_next_start_an
     std::fs::remove_file(file(3)).unwrap();
     answer(&store, 3, &cells).unwrap();
     assert!(answer(&store, 3, &cells).is_err(), "a query is answered once");
+    // Cells of another query are no query's; dropped without a row, they are gone.
+    logged(&store, 4);
+    let of_five = store.keep_cells(&query(5), &cells).unwrap();
+    let kept = NewAggregation { attempt: 1, manifest: b"manifest", lists: None, record: b"record", cells: &of_five };
+    let error = store.finish_with_release(&NewRelease { aggregation: Some(kept), ..release(4, b"4") }, b"entry", 102).unwrap_err();
+    assert!(matches!(error, StoreError::Cells { .. }) && file(5).exists(), "{error}");
+    drop(of_five);
+    assert!(!file(5).exists());
     assert_eq!(store.masked_cells(&query(3), 7).unwrap(), Some(vec![]));
 }
 
