@@ -16,6 +16,9 @@ pub const MAX_OUTGOING: usize = 64;
 /// Most messages of one holder that wait for one attempt: accept, five rounds or an answer, failure, refund, and some to spare.
 pub const MAX_INCOMING_PER_HOLDER: usize = 12;
 
+/// Most streams of masked cells that one holder may begin in one attempt: one, and some that broke off with its connection.
+pub const MAX_STREAMS_PER_HOLDER: usize = 4;
+
 /// What an agent is told.
 #[derive(Clone, Debug)]
 pub enum ToAgent {
@@ -122,6 +125,8 @@ struct Door {
     cells: Option<usize>,
     /// Holders whose cells are arriving: one stream each.
     arriving: HashSet<String>,
+    /// How many more streams of cells each may begin.
+    streams: HashMap<String, usize>,
 }
 
 impl Door {
@@ -205,7 +210,7 @@ impl Agents {
         // One message each is kept for the end of the connection.
         let left: HashMap<String, usize> = holders.map(|holder| (holder.to_owned(), MAX_INCOMING_PER_HOLDER)).collect();
         let (sender, messages) = mpsc::channel((MAX_INCOMING_PER_HOLDER + 1).saturating_mul(left.len().max(1)));
-        self.lock().inboxes.insert((query, attempt), Door { sender, left, cells: None, arriving: HashSet::new() });
+        self.lock().inboxes.insert((query, attempt), Door { sender, left, cells: None, arriving: HashSet::new(), streams: HashMap::new() });
         Inbox { agents: self.clone(), key: (query, attempt), messages }
     }
 
@@ -216,12 +221,14 @@ impl Agents {
         }
     }
 
-    /// A holder's stream of masked cells begins; `None` when no attempt waits for it, or another stream of it is there.
+    /// A holder's stream of masked cells begins; `None` when no attempt waits for it, another stream of it is there, or too many broke off.
     pub fn begin_cells(&self, holder: &str, query: QueryId, attempt: u8) -> Option<Arriving> {
         let mut registry = self.lock();
         let door = registry.inboxes.get_mut(&(query, attempt)).filter(|door| door.left.contains_key(holder))?;
         let expected = door.cells?;
-        let begun = door.arriving.insert(holder.to_owned());
+        let streams = door.streams.entry(holder.to_owned()).or_insert(MAX_STREAMS_PER_HOLDER);
+        let begun = *streams > 0 && door.arriving.insert(holder.to_owned());
+        *streams -= usize::from(begun);
         begun.then(|| Arriving { agents: self.clone(), holder: holder.to_owned(), key: (query, attempt), expected })
     }
 
@@ -384,6 +391,10 @@ mod tests {
         let late = agents.begin_cells("b", QUERY, 1).unwrap();
         agents.expect_cells(QUERY, 1, None);
         assert!(!late.is_awaited());
+        // Streams that break off are counted.
+        agents.expect_cells(QUERY, 1, Some(2));
+        let begun = (0..10).filter(|_| agents.begin_cells("a", QUERY, 1).is_some()).count();
+        assert_eq!(begun, MAX_STREAMS_PER_HOLDER - 2);
     }
 
     #[test]

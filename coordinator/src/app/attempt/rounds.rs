@@ -34,6 +34,8 @@ struct Rounds<'a> {
     cells: BTreeMap<u32, Vec<u64>>,
     /// Members that are not waited for any more, and why.
     fallen: BTreeMap<u32, String>,
+    /// Those of whom a message was refused: none of theirs is read any more, so that nobody is kept busy with checks.
+    refused: BTreeSet<u32>,
     conduct: Conduct,
 }
 
@@ -44,7 +46,8 @@ impl Attempt<Reading> {
         let lengths: Vec<usize> = attempt.outputs().iter().map(|output| output.cells).collect();
         let cells = attempt.cells();
         let machine = Some(Coordinator::new(attempt));
-        let mut rounds = Rounds { run: &run, members, inbox, machine, cells: BTreeMap::new(), fallen, conduct: Conduct::default() };
+        let (cells_of, conduct) = (BTreeMap::new(), Conduct::default());
+        let mut rounds = Rounds { run: &run, members, inbox, machine, cells: cells_of, fallen, refused: BTreeSet::new(), conduct };
         let round = Duration::from_millis(manifest.round_ms);
         let mut until = slot + round;
         let mut turn = Some(turn);
@@ -114,6 +117,7 @@ impl Rounds<'_> {
     async fn take(&mut self, holder: &RosterHolder, message: FromAgent) -> Result<(), Failed> {
         let index = holder.index;
         let taken = match message {
+            FromAgent::Round(_) | FromAgent::Cells { .. } if self.refused.contains(&index) => return Ok(()),
             FromAgent::Round(bytes) => self.machine()?.receive(index, &bytes).map(drop),
             FromAgent::Cells { head, cells } => {
                 let mut machine = self.machine.take().ok_or(Refused::Fault)?;
@@ -142,6 +146,7 @@ impl Rounds<'_> {
             // Of a round that is over: thrown away.
             Ok(()) | Err(Refused::Late | Refused::Ended) => {}
             Err(refused) => {
+                self.refused.insert(index);
                 let what = self.machine()?.round().map_or("message", said);
                 self.fallen.entry(index).or_insert_with(|| format!("its {what} do not count: {refused} ({})", refused.code()));
             }

@@ -97,6 +97,7 @@ async fn p8_a_holder_lost_after_the_manifest_ends_an_attempt_that_needs_all_and_
         (Script::FailsAfterManifest, "holder-2 failed: INTERNAL: the engine stopped"),
         (Script::DropsAfterManifest, "the link of holder-2 dropped"),
         (Script::ForgesItsKeys, "holder-2: its keys do not count: a signature does not hold (SIGNATURE)"),
+        (Script::ForgesItsKeysFirst, "holder-2: its keys do not count: a signature does not hold (SIGNATURE)"),
         (Script::FallsSilentAt(SHARE_LIST), "holder-2: sent no masked cells in time"),
         (
             Script::AnswersAnotherShape,

@@ -47,6 +47,8 @@ enum Script {
     FailsAfterManifest,
     DropsAfterManifest,
     ForgesItsKeys,
+    /// And then says the right ones.
+    ForgesItsKeysFirst,
     SaysKeysTwice,
     /// At the message of this tag.
     FallsSilentAt(&'static str),
@@ -173,10 +175,10 @@ fn agent(app: &Arc<App>, index: u8, script: Script) -> Seen {
                     let keys = machine.keys(&partial(index), manifest.slot_ms, Standing::Clear).unwrap();
                     machines.insert((query, attempt), machine);
                     say(query, attempt, from(keys, script));
-                    if script == Script::SaysKeysTwice {
+                    if matches!(script, Script::SaysKeysTwice | Script::ForgesItsKeysFirst) {
                         let machine = machines.get_mut(&(query, attempt)).unwrap();
                         let again = machine.newest(Standing::Clear).unwrap().cloned().unwrap();
-                        say(query, attempt, from(again, script));
+                        say(query, attempt, from(again, Script::Answers));
                     }
                 }
                 ToAgent::Round { query, attempt, message } => {
@@ -200,7 +202,7 @@ fn from(reply: Reply, script: Script) -> FromAgent {
     match reply {
         Reply::Message(bytes) => {
             let mut bytes = bytes.to_vec();
-            if script == Script::ForgesItsKeys {
+            if matches!(script, Script::ForgesItsKeys | Script::ForgesItsKeysFirst) {
                 let last = bytes.len() - 1;
                 bytes[last] ^= 1;
             }
