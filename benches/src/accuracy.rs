@@ -34,7 +34,7 @@ const COHORTS: [(usize, u32); 4] = [(2, 1), (3, 1), (10, 2), (100, 10)];
 pub(crate) fn measure(runs: u32) -> anyhow::Result<Vec<Figure>> {
     let contract = parse_contract(CONTRACT)?;
     let epsilon = Epsilon::from_units(1_000_000);
-    let settings = QuerySettings { price: PriceRequest::Epsilon(epsilon), max_groups_per_person: 1, intervals: true };
+    let settings = QuerySettings { price: PriceRequest::Epsilon(epsilon), max_groups_per_person: 1, intervals: true, clipped: false };
     let plan = commun_sql::compile(SQL, &contract, &settings)?;
     let rho = rho_for_epsilon(epsilon, contract.delta_conv)?;
     let mut figures = Vec::new();
@@ -67,7 +67,7 @@ struct Question {
 
 impl Question {
     fn new(plan: &PrivatePlan, rho: Rho, shape: Shape) -> anyhow::Result<Self> {
-        let [cells] = plan.output_lengths().context("no lengths")?[..] else { anyhow::bail!("not one output") };
+        let [cells] = plan.lengths().context("no lengths")?[..] else { anyhow::bail!("not one output") };
         let noise = |members, honest| -> anyhow::Result<OutputNoise> {
             price::noise(plan, rho, members, honest)?.into_iter().next().context("no noise")
         };

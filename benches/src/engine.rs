@@ -64,8 +64,12 @@ pub(crate) fn measure(rows: usize, repetitions: u32) -> anyhow::Result<Vec<Figur
     }
     writer.close()?;
 
-    let settings =
-        QuerySettings { price: PriceRequest::Epsilon(Epsilon::from_units(1_000_000)), max_groups_per_person: 1, intervals: true };
+    let settings = QuerySettings {
+        price: PriceRequest::Epsilon(Epsilon::from_units(1_000_000)),
+        max_groups_per_person: 1,
+        intervals: true,
+        clipped: false,
+    };
     let plan = commun_sql::compile(SQL, &contract, &settings)?;
     let engine = DataFusionEngine::new(Binding::parse(BINDING)?, folder.path());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

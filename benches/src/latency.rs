@@ -142,7 +142,7 @@ async fn ask(folder: &Path, queries: u32) -> anyhow::Result<Vec<Asked>> {
         let rho = Rho::from_units(1_000_000_000 + u64::from(number));
         let question = Query {
             sql: SQL.to_owned(),
-            settings: QuerySettings { price: PriceRequest::Rho(rho), max_groups_per_person: 1, intervals: true },
+            settings: QuerySettings { price: PriceRequest::Rho(rho), max_groups_per_person: 1, intervals: true, clipped: false },
             contract: permit.contract,
             permit: *permit_hash,
             max_price: rho.checked_add(Rho::from_units(1)).context("price")?,

@@ -69,7 +69,7 @@ fn one(question: &Tpch, folder: &Path, name: &str, rows: u64, duckdb: Option<&In
 /// Compares every count and sum. Returns how many are equal, which are all.
 fn compare(question: &Tpch, contract: &str, ours: &Outcome, theirs: &Outcome) -> anyhow::Result<usize> {
     let price = PriceRequest::Epsilon(Epsilon::from_units(1_000_000));
-    let settings = QuerySettings { price, max_groups_per_person: MAX_GROUPS, intervals: false };
+    let settings = QuerySettings { price, max_groups_per_person: MAX_GROUPS, intervals: false, clipped: false };
     let plan = commun_sql::compile(question.sql, &parse_contract(contract)?, &settings)?;
     let cells: Vec<Vec<String>> = serde_json::from_value(ours.answer()?["cells"].clone())?;
     let found: Vec<Vec<String>> = serde_json::from_value(theirs.answer()?["rows"].clone())?;

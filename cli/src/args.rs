@@ -79,6 +79,9 @@ pub struct QuestionArgs {
     /// Most groups of one person in one period that count
     #[arg(long)]
     pub max_groups_per_person: Option<u32>,
+    /// Also release, for 5 % of the price, how many people did not count in full because they are over the bounds on groups or rows
+    #[arg(long)]
+    pub clipped: bool,
     /// Do not accept a result released before today (UTC)
     #[arg(long)]
     pub fresh: bool,
@@ -149,6 +152,9 @@ pub struct TryArgs {
     /// Most groups of one person in one period that count
     #[arg(long)]
     pub max_groups_per_person: Option<u32>,
+    /// Also release, for 5 % of the price, how many people did not count in full because they are over the bounds on groups or rows
+    #[arg(long)]
+    pub clipped: bool,
     /// How many values a row of the answer has, for the margins of averages that EXPLAIN shows: you assume it, nobody looks
     #[arg(long, value_name = "N")]
     pub values_per_row: Option<u64>,

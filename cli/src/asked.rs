@@ -155,7 +155,7 @@ mod tests {
     const SQL: &str = "SELECT mode, COUNT(DISTINCT subscriber_id) AS people, COUNT(*) AS n FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY mode";
 
     fn settings() -> QuerySettings {
-        QuerySettings { price: PriceRequest::Rho(Rho::ZERO), max_groups_per_person: 1, intervals: true }
+        QuerySettings { price: PriceRequest::Rho(Rho::ZERO), max_groups_per_person: 1, intervals: true, clipped: false }
     }
 
     fn margin(text: &str) -> Asked {

@@ -96,6 +96,9 @@ fn with<'a>(
     }
     // Nobody can be in more groups of a period than there are.
     coarse.max_groups_per_person = plan.max_groups_per_person.min(u32::try_from(groups).unwrap_or(u32::MAX));
+    if !coarse.can_clip() {
+        with_clipped_share(&mut coarse);
+    }
     let cells = coarse.cells()?;
     Some(Coarser { what, plan: coarse, cells, holds: adds_up.then_some(holds) })
 }
@@ -105,6 +108,16 @@ fn without_share(plan: &mut PrivatePlan, open: &OpenKey) {
     for output in &mut plan.outputs {
         // Shares are equal parts, as the compiler writes them.
         output.share_den = output.share_den.saturating_sub(open.share_num).max(1);
+    }
+}
+
+/// The outputs have the share of clipped people too, where nobody can be clipped any more.
+fn with_clipped_share(plan: &mut PrivatePlan) {
+    if plan.clipped.take().is_some() {
+        let outputs = u32::try_from(plan.outputs.len()).unwrap_or(u32::MAX);
+        for output in &mut plan.outputs {
+            (output.share_num, output.share_den) = (1, outputs);
+        }
     }
 }
 
@@ -181,7 +194,7 @@ mod tests {
             "SELECT {select}, COUNT(*) AS n FROM trips.trip AS t JOIN trips.arrondissement AS a ON t.home_arr = a.code \
              WHERE ref_month = '2011-01' GROUP BY 1, 2"
         );
-        let settings = QuerySettings { price: PriceRequest::Rho(Rho::ZERO), max_groups_per_person, intervals: true };
+        let settings = QuerySettings { price: PriceRequest::Rho(Rho::ZERO), max_groups_per_person, intervals: true, clipped: false };
         let plan = compile(&sql, &contract, &settings).unwrap();
         let facts = |coarser: Coarser| (coarser.what, coarser.cells, coarser.holds.unwrap_or(0), coarser.plan.max_groups_per_person);
         coarser(&contract, &plan).into_iter().map(facts).collect()
@@ -215,7 +228,7 @@ mod tests {
     fn without_an_open_key_the_numbers_have_its_share_and_nothing_adds_up_to_them() {
         let contract = parse_contract(include_str!("../../docs/reference/mobility.toml")).unwrap();
         let sql = "SELECT mode, employer, COUNT(*), SUM(km) FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY 1, 2";
-        let settings = QuerySettings { price: PriceRequest::Rho(Rho::ZERO), max_groups_per_person: 2, intervals: true };
+        let settings = QuerySettings { price: PriceRequest::Rho(Rho::ZERO), max_groups_per_person: 2, intervals: true, clipped: false };
         let plan = compile(sql, &contract, &settings).unwrap();
         let found = coarser(&contract, &plan);
         let facts: Vec<_> = found.iter().map(|coarser| (coarser.what.as_str(), coarser.cells, coarser.holds)).collect();
@@ -223,6 +236,20 @@ mod tests {
         assert_eq!(facts, [("without mode", 1024, Some(modes)), ("without employer", modes, None)]);
         let shares = |coarser: &Coarser| coarser.plan.outputs.iter().map(|output| (output.share_num, output.share_den)).collect::<Vec<_>>();
         assert_eq!((shares(&found[0]), shares(&found[1])), (vec![(1, 3); 2], vec![(1, 2); 2]));
+        for coarser in &found {
+            commun_privacy::price::noise(&coarser.plan, Rho::from_units(1 << 36), 1, 1).unwrap();
+        }
+    }
+
+    /// Where nobody can be in more groups than count, nobody is clipped, and the numbers have that share too.
+    #[test]
+    fn coarser_questions_have_a_price_also_where_nobody_can_be_clipped_any_more() {
+        let contract = parse_contract(include_str!("../../docs/reference/mobility.toml")).unwrap();
+        let sql = "SELECT mode, COUNT(DISTINCT subscriber_id) FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY mode";
+        let settings = QuerySettings { price: PriceRequest::Rho(Rho::ZERO), max_groups_per_person: 1, intervals: true, clipped: true };
+        let found = coarser(&contract, &compile(sql, &contract, &settings).unwrap());
+        let without = found.iter().find(|coarser| coarser.what == "without mode").unwrap();
+        assert_eq!((without.plan.clipped, without.plan.outputs[0].share_num), (None, 1));
         for coarser in &found {
             commun_privacy::price::noise(&coarser.plan, Rho::from_units(1 << 36), 1, 1).unwrap();
         }

@@ -10,7 +10,7 @@ use commun_domain::contract::DataContract;
 use commun_domain::plan::PrivatePlan;
 use commun_domain::{Delta, Rho};
 use commun_privacy::accountant::epsilon_for_rho;
-use commun_privacy::answer::{expected_margins, expected_rank_margins};
+use commun_privacy::answer::{expected_clipped_margin, expected_margins, expected_rank_margins};
 use commun_privacy::ledger::Loss;
 use commun_privacy::price::{self, noise, statement};
 use commun_proto::v1::PartitionBudget;
@@ -131,6 +131,12 @@ impl Explained<'_> {
                 format!("{}{names} over all {periods} period(s) and up to {holders} holder(s)", stated(whole.rho, delta)),
             ]);
         }
+        let Shape { members, honest, .. } = self.shape;
+        let noise = noise(self.plan, self.rho, members, honest).map_err(|e| fault(&e))?;
+        if let (Some(margin), Some(clipped)) = (expected_clipped_margin(self.plan, &noise, members), self.plan.clipped) {
+            let share = 100 * clipped.share_num / clipped.share_den.max(1);
+            facts.add_row(["clipped people".to_owned(), format!("their number ±{margin:.2}, for {share} % of the price")]);
+        }
         facts.add_row(["cells".to_owned(), self.plan.cells().map_or_else(String::new, |cells| at_most(self.plan, cells))]);
         Ok(facts)
     }
@@ -231,7 +237,7 @@ mod tests {
         let contract = parse_contract(include_str!("../../docs/reference/mobility.toml")).unwrap();
         let sql = "SELECT mode, employer, COUNT(*) AS n FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY 1, 2";
         let rho = Rho::parse("0.1").unwrap();
-        let settings = QuerySettings { price: PriceRequest::Rho(rho), max_groups_per_person: 1, intervals: true };
+        let settings = QuerySettings { price: PriceRequest::Rho(rho), max_groups_per_person: 1, intervals: true, clipped: false };
         let plan = compile(sql, &contract, &settings).unwrap();
         let explained = Explained { contract: &contract, plan: &plan, rho, shape: cohort::usual(3).unwrap(), values_per_row: None };
         let law = price::names(&plan, rho).unwrap().unwrap().law;

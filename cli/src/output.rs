@@ -7,7 +7,7 @@ use commun_domain::plan::{AnswerValue, Estimate};
 use commun_domain::release::ResultRelease;
 use commun_domain::{Delta, Rho};
 use commun_privacy::accountant::epsilon_for_rho;
-use commun_privacy::answer::{AnswerTable, Intervals, consistent_table, margin, table};
+use commun_privacy::answer::{AnswerTable, ClippedPeople, Intervals, clipped_people, consistent_table, margin, table};
 use commun_privacy::ledger::Loss;
 use commun_privacy::price::{Guarantees, guarantees, names_at_price, statement};
 
@@ -175,8 +175,36 @@ pub fn notes(release: &ResultRelease, stored: bool, shown: Shown) -> Vec<String>
         };
         notes.push(format!("computed from noisy numbers, free{empty}"));
     }
+    notes.extend(clipped(release));
     notes.push(format!("query {}", release.query));
     notes
+}
+
+/// What margins do not show, where there is any.
+fn clipped(release: &ResultRelease) -> Option<String> {
+    let plan = &release.plan;
+    let clipped = match clipped_people(release) {
+        Ok(clipped) => clipped,
+        Err(error) => return Some(format!("the number of people who did not count in full cannot be read: {error}")),
+    };
+    if !clipped.is_empty() {
+        let shown = clipped.iter().map(|ClippedPeople { period, people, margin }| {
+            let period = period.as_ref().map_or_else(String::new, |period| format!(" in {period}"));
+            format!("{people:.0} ±{margin:.0}{period}")
+        });
+        let apart = if plan.partitions.len() > 1 { "each period and each holder apart" } else { "each holder apart" };
+        return Some(format!(
+            "did not count in full, for rows in more than {} group(s) or more rows in one than count: about {} people (95 % margin of error; {apart})",
+            plan.max_groups_per_person,
+            shown.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    plan.can_clip().then(|| {
+        format!(
+            "margins do not show what the bounds cut off (of a person {} group(s) count, and only so many rows in one); --clipped tells how many people that concerns",
+            plan.max_groups_per_person
+        )
+    })
 }
 
 /// Whose noise is in the numbers, and what they lose towards whom.
@@ -227,6 +255,10 @@ pub fn report(release: &ResultRelease, stored: bool) -> serde_json::Value {
         .enumerate()
         .map(|(index, output)| serde_json::json!({ "name": output.name, "margin_95": margin(release, index, survivors) }))
         .collect();
+    let clipped = clipped_people(release).unwrap_or_default().into_iter();
+    let clipped =
+        clipped.map(|clipped| serde_json::json!({ "period": clipped.period, "people": clipped.people, "margin_95": clipped.margin }));
+    let clipped: Vec<_> = clipped.collect();
     let lost = numbers_guarantees(release, survivors).filter(|_| !release.unmasked).map(|lost| {
         serde_json::json!({
             "coordinator_alone_rho": lost.coordinator_alone.to_f64(),
@@ -254,6 +286,7 @@ pub fn report(release: &ResultRelease, stored: bool) -> serde_json::Value {
         "delta": release.delta_conv.to_f64(),
         "delta_names": release.delta.to_f64(),
         "outputs": outputs,
+        "clipped": clipped,
         "released_at_ms": release.released_at_ms,
     })
 }

@@ -163,6 +163,7 @@ pub(crate) fn sign_question(
         price: PriceRequest::Rho(Rho::ZERO),
         max_groups_per_person: args.max_groups_per_person.or(set.max_groups_per_person).unwrap_or(1),
         intervals,
+        clipped: args.clipped || set.clipped.unwrap_or(false),
     };
     let accepted = args.max_rho.as_deref().map(Rho::parse).transpose().map_err(usage)?;
     let permit = state.permit(&permit_hash);

@@ -19,6 +19,8 @@ pub struct Settings {
     pub max_groups_per_person: Option<u32>,
     /// `commun.intervals`
     pub intervals: Option<Intervals>,
+    /// `commun.clipped`
+    pub clipped: Option<bool>,
 }
 
 /// Splits leading `SET` statements from the question.
@@ -52,9 +54,16 @@ pub fn split(text: &str) -> Result<(Settings, &str), CliError> {
                     _ => return Err(CliError::Usage(format!("commun.intervals: \"{value}\" is none of on, off and simultaneous"))),
                 });
             }
+            "commun.clipped" => {
+                settings.clipped = Some(match value.to_ascii_lowercase().as_str() {
+                    "on" | "true" | "1" => true,
+                    "off" | "false" | "0" => false,
+                    _ => return Err(CliError::Usage(format!("commun.clipped: \"{value}\" is neither on nor off"))),
+                });
+            }
             other => {
                 return Err(CliError::Usage(format!(
-                    "there is no setting {other}; there are commun.permit, commun.epsilon, commun.rho, commun.margin, commun.max_groups_per_person and commun.intervals"
+                    "there is no setting {other}; there are commun.permit, commun.epsilon, commun.rho, commun.margin, commun.max_groups_per_person, commun.intervals and commun.clipped"
                 )));
             }
         }
@@ -82,6 +91,9 @@ mod tests {
         assert_eq!(settings.intervals, Some(Intervals::None));
         let (settings, _) = split("SET commun.intervals = Simultaneous; SELECT 1").expect("settings");
         assert_eq!(settings.intervals, Some(Intervals::All));
+        let (settings, _) = split("SET commun.clipped = on; SELECT 1").expect("settings");
+        assert_eq!(settings.clipped, Some(true));
+        assert!(split("SET commun.clipped = 2; SELECT 1").is_err());
         assert_eq!(sql, "SELECT 1");
         assert_eq!(split("SELECT 'SET x'").expect("no settings").1, "SELECT 'SET x'");
     }

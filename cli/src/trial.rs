@@ -46,6 +46,7 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
         price: PriceRequest::Rho(Rho::ZERO),
         max_groups_per_person: args.max_groups_per_person.or(set.max_groups_per_person).unwrap_or(1),
         intervals: shown.has_margins(),
+        clipped: args.clipped || set.clipped.unwrap_or(false),
     };
     let asked = asked([args.epsilon.as_ref(), args.rho.as_ref(), args.margin.as_ref()], &set, Some(DEFAULT_EPSILON))?;
     let limits = [Limit { of: "the data contract's whole budget", rho: contract.rho_cap }];

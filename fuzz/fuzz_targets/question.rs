@@ -27,8 +27,9 @@ static CONTRACTS: LazyLock<Vec<DataContract>> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let Ok(sql) = std::str::from_utf8(data) else { return };
     for contract in CONTRACTS.iter().filter(|contract| sql.contains(&contract.name)) {
-        for max_groups_per_person in [1, 3] {
-            let settings = QuerySettings { price: PriceRequest::Rho(Rho::from_units(1 << 34)), max_groups_per_person, intervals: true };
+        for (max_groups_per_person, clipped) in [(1, false), (3, false), (3, true)] {
+            let price = PriceRequest::Rho(Rho::from_units(1 << 34));
+            let settings = QuerySettings { price, max_groups_per_person, intervals: true, clipped };
             match commun_sql::compile(sql, contract, &settings) {
                 Ok(plan) => {
                     let bytes = plan.to_bytes();

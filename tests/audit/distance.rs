@@ -16,12 +16,14 @@ pub(crate) fn within(
 ) -> Result<Vec<Fraction>, String> {
     let times = Fraction::whole(u64::try_from(times).unwrap());
     let (mut parts, mut shares) = (Vec::new(), Fraction::whole(0u8));
-    for ((output, distance), most) in plan.outputs.iter().zip(distances(one, other)).zip(squared(plan)) {
+    let outputs = plan.outputs.iter().map(|output| (output.name.as_str(), output.share_num, output.share_den));
+    let clipped = plan.clipped.map(|clipped| ("clipped people", clipped.share_num, clipped.share_den));
+    for (((name, num, den), distance), most) in outputs.chain(clipped).zip(distances(one, other)).zip(squared(plan)) {
         let part = Fraction::of(distance, most);
         if !part.at_most(&times) {
-            return Err(format!("{} moves too far: {part:?} of {times:?}", output.name));
+            return Err(format!("{name} moves too far: {part:?} of {times:?}"));
         }
-        shares = shares.plus(&part.times(&Fraction::of(output.share_num, output.share_den)));
+        shares = shares.plus(&part.times(&Fraction::of(num, den)));
         parts.push(part);
     }
     if !shares.at_most(&times) {

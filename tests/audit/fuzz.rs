@@ -46,6 +46,8 @@ struct Seen {
     refused: BTreeMap<String, (u32, String)>,
     groups_bound: usize,
     rows_bound: usize,
+    /// Cases in which people were clipped, and counted.
+    clipped: usize,
     pairs: usize,
     moved: usize,
     /// Pairs that are as far apart as an output's price allows.
@@ -64,6 +66,7 @@ impl Seen {
         }
         self.groups_bound += other.groups_bound;
         self.rows_bound += other.rows_bound;
+        self.clipped += other.clipped;
         self.pairs += other.pairs;
         self.moved += other.moved;
         self.reached += other.reached;
@@ -113,6 +116,7 @@ fn one_person_moves_any_question_by_at_most_what_is_priced_and_the_naive_model_a
     // Else a generator that has lost its bite would pass.
     let tenth = seen.cases / 10;
     assert!(seen.cases >= cases && seen.groups_bound > 3 * tenth && seen.rows_bound > 5 * tenth, "{seen:?}");
+    assert!(seen.clipped > 2 * tenth, "{seen:?}");
     assert!(seen.pairs == 3 * seen.cases && seen.moved > 15 * tenth, "{seen:?}");
     assert!(seen.reached > tenth && seen.beyond_one > tenth / 2 && seen.spilled > 10, "{seen:?}");
 }
@@ -173,9 +177,16 @@ pub(crate) fn rows(dice: &mut Dice) -> Vec<Row> {
 fn case(stack: &mut Stack, dice: &mut Dice, question: &Question, seen: &mut Seen) {
     let linf = dice.of(&[1, 1, 2, 3, 5]);
     let requested = Rho::from_units(1 << (30 + dice.below(12)));
-    let compiled = stack.compile(&question.sql, linf, question.max_groups_per_person);
+    let most = question.max_groups_per_person;
+    let asked = dice.once_in(3);
+    let mut compiled = stack.compile_with(&question.sql, linf, most, asked);
+    let clipped = asked && compiled.is_ok();
+    if asked && !clipped {
+        // A question of which nobody can be clipped.
+        compiled = stack.compile(&question.sql, linf, most);
+    }
     let refusal = match &compiled {
-        Ok(plan) if plan.output_lengths().unwrap().iter().sum::<usize>() > MAX_NUMBERS => Some("too many cells for this test".to_owned()),
+        Ok(plan) if plan.lengths().unwrap().iter().sum::<usize>() > MAX_NUMBERS => Some("too many cells for this test".to_owned()),
         Ok(plan) => shipped::noise(plan, requested, 1, 1).err().map(|error| error.to_string()),
         Err(refusal) => Some(refusal.message.clone()),
     };
@@ -184,7 +195,7 @@ fn case(stack: &mut Stack, dice: &mut Dice, question: &Question, seen: &mut Seen
         known.0 += 1;
         return;
     };
-    let again = stack.compile(&question.sql, linf, question.max_groups_per_person).unwrap();
+    let again = stack.compile_with(&question.sql, linf, most, clipped).unwrap();
     assert_eq!(again.to_bytes(), plan.to_bytes(), "one text has two plans");
     price(plan, requested, dice);
 
@@ -215,6 +226,7 @@ fn case(stack: &mut Stack, dice: &mut Dice, question: &Question, seen: &mut Seen
     seen.cases += 1;
     seen.groups_bound += usize::from(judged.groups_cut);
     seen.rows_bound += usize::from(judged.rows_cut);
+    seen.clipped += usize::from(clipped && judged.outputs.last().is_some_and(|people| people.iter().any(|people| *people > 0)));
     if judged.groups_cut || judged.rows_cut || judged_more.groups_cut || judged_more.rows_cut {
         question.constructs.iter().for_each(|construct| *seen.bound.entry(construct).or_default() += 1);
     }

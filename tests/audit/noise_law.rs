@@ -31,7 +31,7 @@ fn answer() -> (Cells, Vec<OutputNoise>) {
     let sql = "SELECT place, WIDTH_BUCKET(amount, -100, 250, 98) AS band, COUNT(*), SUM(whole) FROM audit.trip
                WHERE month = '2024-01' GROUP BY 1, 2";
     let plan = stack.compile(sql, 2, 1).unwrap();
-    assert_eq!(plan.output_lengths(), Some(vec![CELLS; 2]));
+    assert_eq!(plan.lengths(), Some(vec![CELLS; 2]));
     let rows: Vec<Row> = (0..5_000).map(|person| Row::random(&mut dice, Some(person), MONTHS[0])).collect();
     let files = Files::of(&rows, Format::Integers);
     let cells = stack.evaluate(&plan, 2, &QueryId::from_bytes([1; 32]), &files, EngineOptions::default()).unwrap();

@@ -49,8 +49,13 @@ impl Stack {
     }
 
     pub(crate) fn compile(&mut self, sql: &str, linf: u32, max_groups_per_person: u32) -> Result<PrivatePlan, Refusal> {
+        self.compile_with(sql, linf, max_groups_per_person, false)
+    }
+
+    /// The same, with the number of clipped people or without.
+    pub(crate) fn compile_with(&mut self, sql: &str, linf: u32, max_groups_per_person: u32, clipped: bool) -> Result<PrivatePlan, Refusal> {
         let price = PriceRequest::Rho(Rho::from_units(1 << 36));
-        let settings = QuerySettings { price, max_groups_per_person, intervals: true };
+        let settings = QuerySettings { price, max_groups_per_person, intervals: true, clipped };
         commun_sql::compile(sql, self.contract(linf), &settings)
     }
 

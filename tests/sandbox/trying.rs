@@ -90,6 +90,28 @@ fn numbers_are_shown_as_they_are_asked_for() {
     run("commun", ["try", "--contract", &contract(), "--consistent", "--simultaneous", sql]).says(64, &["cannot be used with"]);
 }
 
+/// Made-up persons have one to four rows, so over four modes nearly everyone has more than one group.
+#[test]
+fn how_many_people_the_bounds_cut_is_told_to_who_asks_and_that_they_do_to_everyone() {
+    let sql = "SELECT mode, COUNT(*) AS n FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY mode";
+    let ask = |flags: &[&str], text: &str| {
+        let contract = contract();
+        run("commun", [&["try", "--contract", &contract, "--persons", "2000", "--rho", "0.5"], flags, &[text]].concat())
+    };
+    ask(&[], sql).says(0, &["margins do not show what the bounds cut off", "--clipped"]);
+    let tried = ask(&["--clipped"], sql);
+    tried.says(0, &["did not count in full", "more than 1 group"]);
+    let note = tried.err.lines().find(|line| line.contains("did not count in full")).unwrap();
+    let number = |from: &str| note.split(from).nth(1).unwrap().split_whitespace().next().unwrap().parse::<f64>().unwrap();
+    let (people, margin) = (number("about "), number("±"));
+    assert!(people > 200.0 && people < 2_000.0 && margin > 5.0 && margin < 20.0, "{note}");
+    ask(&[], &format!("SET commun.clipped = on; {sql}")).says(0, &["did not count in full"]);
+    let explained = ask(&["--clipped"], &format!("EXPLAIN {sql}")).done();
+    assert!(explained.contains("clipped people") && explained.contains("for 5 % of the price"), "{explained}");
+    let nobody = ask(&["--clipped"], "SELECT COUNT(DISTINCT subscriber_id) FROM mobility.commute WHERE ref_month = '2011-01'");
+    nobody.refuses(2, "NOT_PRIVATE", &["nobody is clipped"]);
+}
+
 #[test]
 fn what_a_federation_would_refuse_is_refused_here_too() {
     let refused = run("commun", ["try", "--contract", &contract(), "SELECT MAX(km) FROM mobility.commute WHERE ref_month = '2011-01'"]);

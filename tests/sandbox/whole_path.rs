@@ -124,6 +124,27 @@ fn sums_and_counts_of_another_table_come_in_one_answer() {
     assert_noisy(&numbers(&rows, 3), &stays, margin(1));
 }
 
+/// Who works where he does not live is in two groups, of which one counts.
+#[test]
+fn how_many_people_the_bounds_cut_comes_with_the_answer_and_adds_up_again() {
+    let mut federation = Federation::running(Setup { holders: 3, ..Setup::default() });
+    let sql = format!(
+        "SELECT arr, COUNT(DISTINCT subscriber_id) AS people FROM (SELECT subscriber_id, ref_month, home_arr AS arr FROM mobility.commute \
+         UNION ALL SELECT subscriber_id, ref_month, work_arr FROM mobility.commute) AS t WHERE ref_month = '{MONTH}' GROUP BY arr"
+    );
+    let (rows, report) = federation.answered("0.3", &format!("SET commun.clipped = on; {sql}"));
+    assert_eq!(rows.len(), 3);
+    let [clipped] = &report["clipped"].as_array().unwrap()[..] else { panic!("{report:#}") };
+    let moving = federation.counts.iter().flat_map(|counts| counts.iter().enumerate()).filter(|(cell, _)| cell / 3 != cell % 3);
+    let (truth, margin) = (moving.map(|(_, count)| f64::from(*count)).sum::<f64>(), clipped["margin_95"].as_f64().unwrap());
+    assert!(truth > 10.0 * margin, "{truth} ±{margin} would show nothing");
+    assert_noisy(&[clipped["people"].as_f64().unwrap()], &[truth], margin);
+    federation.stop();
+    let (query, config) = (report["query_id"].as_str().unwrap(), text(&federation.path("coordinator/coordinator.toml")));
+    let readded = run("commun-coordinator", ["readd", "--config", &config, query]).done();
+    assert!(readded.contains("4 cells of 3 holder(s) add up"), "{readded}");
+}
+
 #[test]
 fn explain_says_price_margin_and_budget_and_is_free() {
     let mut federation = Federation::running(Setup { holders: 2, ..Setup::default() });

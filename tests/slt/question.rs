@@ -112,7 +112,7 @@ impl Commun {
 
     fn ask(&self, sql: &str, with: Settings) -> Result<(PrivatePlan, Grid), Fault> {
         let price = PriceRequest::Rho(Rho::from_units(1 << 34));
-        let settings = QuerySettings { price, max_groups_per_person: with.max_groups_per_person, intervals: true };
+        let settings = QuerySettings { price, max_groups_per_person: with.max_groups_per_person, intervals: true, clipped: false };
         let plan = commun_sql::compile(sql, &self.dataset.contract, &settings).map_err(Fault::Refused)?;
         let cells = self.evaluate(&plan, 1, EngineOptions::default())?;
         let one = NonZeroUsize::MIN;

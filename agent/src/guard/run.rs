@@ -165,7 +165,7 @@ async fn read(guard: &Guard, bound: &Bound) -> Result<Exact, Failure> {
     };
     let exact = exact.map_err(|error| engine_failure(&error))?;
     let fits = match &exact {
-        Exact::Cells(cells) => Some(cells.outputs.iter().map(Vec::len).collect()) == admitted.plan.output_lengths(),
+        Exact::Cells(cells) => Some(cells.outputs.iter().map(Vec::len).collect()) == admitted.plan.lengths(),
         Exact::Names(counts) => counts.partitions.len() == admitted.plan.partitions.len(),
     };
     if fits { Ok(exact) } else { Err(failure_here("the engine gave another shape than the plan's", "a fault of the program")) }

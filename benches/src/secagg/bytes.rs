@@ -54,7 +54,7 @@ pub(super) fn around(members: u32) -> (f64, f64) {
 fn question(hash: Hash32, rho: Rho) -> SignedDocument {
     let question = Query {
         sql: crate::engine::SQL.to_owned(),
-        settings: QuerySettings { price: PriceRequest::Rho(rho), max_groups_per_person: 1, intervals: true },
+        settings: QuerySettings { price: PriceRequest::Rho(rho), max_groups_per_person: 1, intervals: true, clipped: false },
         contract: hash,
         permit: hash,
         max_price: rho,

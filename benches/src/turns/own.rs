@@ -92,7 +92,11 @@ fn our_engine<'a>(job: &Value, runtime: &'a Runtime) -> anyhow::Result<impl FnMu
     let (contract, folder) = (parse_contract(text(job, "contract")?)?, text(job, "folder")?);
     let max_groups_per_person = u32::try_from(job["max_groups"].as_u64().context("a job without max_groups")?)?;
     let price = PriceRequest::Epsilon(Epsilon::from_units(1_000_000));
-    let plan = commun_sql::compile(text(job, "sql")?, &contract, &QuerySettings { price, max_groups_per_person, intervals: false })?;
+    let plan = commun_sql::compile(
+        text(job, "sql")?,
+        &contract,
+        &QuerySettings { price, max_groups_per_person, intervals: false, clipped: false },
+    )?;
     let memory_bytes = job["memory_bytes"].as_u64().and_then(|bytes| NonZeroUsize::new(usize::try_from(bytes).ok()?));
     let options = EngineOptions { memory_bytes, spill_folder: folder.into(), ..EngineOptions::default() };
     let engine = DataFusionEngine::new(Binding::parse(text(job, "binding")?)?, folder).with_options(options);

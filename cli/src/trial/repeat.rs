@@ -1,6 +1,7 @@
 //! Many independent noisy answers to one question as Parquet, for whoever wants to test the noise.
 //!
-//! One row for each answer, cell and output: `run`, `output`, `cell` and `value`, in native units (people, rows, 10^-scale of a sum).
+//! One row for each answer, cell and output: `run`, `output`, `cell` and `value`, in native units (people, rows, 10^-scale of a sum). Clipped people, if they are asked for,
+//! are an output of one cell.
 
 use std::fs::File;
 use std::path::Path;
@@ -37,9 +38,10 @@ pub(super) fn write(
 #[expect(clippy::cast_precision_loss, reason = "noisy numbers for a statistical test; the exact ones are in a release")]
 fn batch(release: &ResultRelease, run: u64) -> Result<RecordBatch, arrow::error::ArrowError> {
     let (mut outputs, mut cells, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    for ((output, sums), noise) in release.plan.outputs.iter().zip(&release.sums).zip(&release.noise) {
+    let names = release.plan.outputs.iter().map(|output| output.name.as_str()).chain(release.plan.clipped.map(|_| "clipped people"));
+    for ((name, sums), noise) in names.zip(&release.sums).zip(&release.noise) {
         for (cell, sum) in (0u64..).zip(&sums.cells) {
-            outputs.push(output.name.as_str());
+            outputs.push(name);
             cells.push(cell);
             values.push(*sum as f64 * 2f64.powi(noise.gamma_log2));
         }

@@ -179,7 +179,7 @@ fn fits_one_message(admitted: &Admitted, holders: usize) -> Result<(), Refusal> 
             "group by a column with a code list",
         ));
     }
-    let lengths = admitted.plan.output_lengths();
+    let lengths = admitted.plan.lengths();
     let values = lengths.and_then(|lengths| lengths.iter().try_fold(0usize, |sum, length| sum.checked_add(length.checked_mul(8)?)));
     let bytes = values.and_then(|values| values.checked_add(admitted.plan.to_bytes().len())?.checked_add(RELEASE_OVERHEAD_BYTES));
     if bytes.is_some_and(|bytes| bytes <= MAX_MESSAGE_BYTES) {

@@ -372,13 +372,14 @@ mod tests {
     use crate::query::{PriceRequest, Query, QuerySettings, SnapshotRule};
     use crate::signed::{Signature, SignedDocument};
 
-    fn query(sql: String, epsilon: u64, day: Option<i32>) -> Query {
+    fn query(sql: String, epsilon: u64, day: Option<i32>, wanted: (bool, bool)) -> Query {
         Query {
             sql,
             settings: QuerySettings {
                 price: PriceRequest::Epsilon(Epsilon::from_units(epsilon)),
                 max_groups_per_person: 1,
-                intervals: true,
+                intervals: wanted.0,
+                clipped: wanted.1,
             },
             contract: sha256(b"contract"),
             permit: sha256(b"permit"),
@@ -393,9 +394,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_decodes_is_exactly_what_encodes(
-            sql in ".{0,40}", epsilon: u64, day: Option<i32>, place: prop::sample::Index, byte: u8, cut: prop::sample::Index,
+            sql in ".{0,40}", epsilon: u64, day: Option<i32>, wanted: (bool, bool), place: prop::sample::Index, byte: u8,
+            cut: prop::sample::Index,
         ) {
-            let query = query(sql, epsilon, day);
+            let query = query(sql, epsilon, day, wanted);
             let bytes = query.to_bytes();
             prop_assert_eq!(&Query::from_bytes(&bytes).unwrap(), &query);
             let mut changed = bytes.clone();
@@ -441,7 +443,7 @@ mod tests {
 
     #[test]
     fn one_kind_of_document_is_never_read_as_another() {
-        let bytes = query("SELECT 1".to_owned(), 1, None).to_bytes();
+        let bytes = query("SELECT 1".to_owned(), 1, None, (true, false)).to_bytes();
         assert!(matches!(SignedDocument::from_bytes(&bytes), Err(DecodeError::Tag { .. })));
         assert_eq!(tag_of(&bytes), Some(Query::TAG));
     }

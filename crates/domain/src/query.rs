@@ -85,8 +85,34 @@ pub struct QuerySettings {
     pub max_groups_per_person: u32,
     /// Whether each output `x` gets `x_moe`, its 95 % margin of error.
     pub intervals: bool,
+    /// Whether the number of people whom L0 and Linf cut is released too, for its share of the price.
+    pub clipped: bool,
 }
-canonical_struct!(QuerySettings { price, max_groups_per_person, intervals });
+
+/// Bits of the byte that says what is wanted beside the numbers.
+const INTERVALS: u8 = 1;
+/// See [`INTERVALS`].
+const CLIPPED: u8 = 2;
+
+impl Encode for QuerySettings {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let Self { price, max_groups_per_person, intervals, clipped } = self;
+        price.encode(out);
+        max_groups_per_person.encode(out);
+        out.push(if *intervals { INTERVALS } else { 0 } | if *clipped { CLIPPED } else { 0 });
+    }
+}
+
+impl Decode for QuerySettings {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (price, max_groups_per_person) = (PriceRequest::decode(reader)?, u32::decode(reader)?);
+        let wanted = u8::decode(reader)?;
+        if wanted & !(INTERVALS | CLIPPED) != 0 {
+            return Err(DecodeError::Invalid("what is wanted beside the numbers"));
+        }
+        Ok(Self { price, max_groups_per_person, intervals: wanted & INTERVALS != 0, clipped: wanted & CLIPPED != 0 })
+    }
+}
 
 /// A question as it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -87,5 +87,5 @@ impl ResultRelease {
 }
 
 impl Document for ResultRelease {
-    const TAG: &'static str = "commun/release/v2";
+    const TAG: &'static str = "commun/release/v3";
 }

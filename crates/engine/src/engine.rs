@@ -31,7 +31,7 @@ use crate::{source, total};
 /// Exact totals in native units. Neither printable nor serialisable: they must not leave the process.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cells {
-    /// Per output of the plan, its cells in grid order.
+    /// Per output of the plan, its cells in grid order; then, where the plan asks for it, the number of clipped people: one, or one for each partition where that is a key.
     pub outputs: Vec<Vec<i128>>,
 }
 
@@ -169,8 +169,20 @@ impl DataFusionEngine {
         if plan.open_key().is_some_and(|open| open.names.is_none()) {
             return Err(EngineError::Plan("the names of its open group key are not known yet".to_owned()));
         }
-        let (totals, passes, times) = self.totals(plan, contract, Lowering::new(plan, query_id, contract)?).await?;
-        Ok((Cells { outputs: totals.outputs }, passes, times))
+        // Refused before anything is read, should it be.
+        let clipped = plan.counting_clipped().map(|people| Lowering::new(&people, query_id, contract).map(|lowered| (people, lowered)));
+        let clipped = clipped.transpose()?;
+        let mut list = None;
+        let (totals, mut passes, mut times) = self.totals(plan, contract, Lowering::new(plan, query_id, contract)?, &mut list).await?;
+        let mut outputs = totals.outputs;
+        if let Some((people, lowered)) = clipped {
+            // The data are read once more, person by person, without the same objectors.
+            let (totals, more, longer) = self.totals(&people, contract, lowered, &mut list).await?;
+            outputs.extend(totals.outputs);
+            passes += more;
+            times = times.and(longer);
+        }
+        Ok((Cells { outputs }, passes, times))
     }
 
     /// The different people behind each text of the plan's open group key, in each partition apart.
@@ -178,7 +190,7 @@ impl DataFusionEngine {
         let plan = plan.counting_names();
         let (limit, threads) = (self.options.texts_bytes(), self.options.threads.get());
         let (lowering, shape, names) = Lowering::counting_names(&plan, query_id, contract, limit, threads)?;
-        let (totals, ..) = self.totals(&plan, contract, (lowering, shape)).await?;
+        let (totals, ..) = self.totals(&plan, contract, (lowering, shape), &mut None).await?;
         if names.is_full() {
             return Err(EngineError::execution("the column of open text has more different texts than fit the memory"));
         }
@@ -190,12 +202,13 @@ impl DataFusionEngine {
         Ok(NameCounts { partitions: names.take().into_iter().map(|texts| of_partition(texts).collect()).collect() })
     }
 
-    /// Bounds and adds up; how often the data were read for it, and where the time went.
+    /// Bounds and adds up; how often the data were read for it, and where the time went. Reads the list of objections unless it is given.
     async fn totals(
         &self,
         plan: &PrivatePlan,
         contract: &DataContract,
         (lowering, shape): (Lowering, Shape),
+        list: &mut Option<Arc<Objectors>>,
     ) -> Result<(Totals, u32, Times), EngineError> {
         let (lowering, shape) = (Arc::new(lowering), Arc::new(shape));
         let leaves = lowering.inputs.leaves.iter();
@@ -209,7 +222,6 @@ impl DataFusionEngine {
             _ => false,
         };
         let texts_bytes = if shape.names.is_some() { self.options.texts_bytes().unwrap_or(0) } else { 0 };
-        let mut list = None;
         // A claim of order that turns out to be wrong is forgotten, and all begins again.
         for (sorted, passes) in [claimed, false].into_iter().zip(1..) {
             let mut inputs = Vec::new();
@@ -223,7 +235,7 @@ impl DataFusionEngine {
             }
             let kind = kind.map_or(UnitKind::Text, |(kind, _)| kind);
             let (lowering, shape) = (Arc::clone(&lowering), Arc::clone(&shape));
-            let objectors = match &list {
+            let objectors = match list.as_ref() {
                 Some(read) => Arc::clone(read),
                 None => Arc::clone(list.insert(Arc::new(self.objectors(kind).await?))),
             };

@@ -143,6 +143,7 @@ pub(crate) fn plan(contract: &DataContract, months: &[&str], keys: &[&str], max_
         filter: None,
         keys: keys.iter().map(|name| key(name)).collect(),
         max_groups_per_person: max_groups,
+        clipped: None,
         outputs: vec![
             output("n", Aggregate::CountRows { max_rows_per_person: LINF }, None),
             output("persons", Aggregate::CountUnits, None),

@@ -44,6 +44,18 @@ pub struct Times {
     pub finish: Duration,
 }
 
+impl Times {
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            read: self.read + other.read,
+            evaluate: self.evaluate + other.evaluate,
+            deal: self.deal + other.deal,
+            finish: self.finish + other.finish,
+        }
+    }
+}
+
 /// `Times` while threads add to them, in nanoseconds.
 #[derive(Default)]
 struct Clock {

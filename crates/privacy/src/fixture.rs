@@ -40,6 +40,7 @@ pub(crate) fn plan(outputs: Vec<Output>) -> PrivatePlan {
         keys: vec![],
         max_groups_per_person: 1,
         outputs,
+        clipped: None,
         grouping_sets: vec![],
         columns: vec![],
         having: None,

@@ -54,6 +54,9 @@ pub enum PriceError {
     /// More than one open group key, or one that cannot be what it says.
     #[error("a question has at most one open group key, of at least one name")]
     OpenKey,
+    /// Nobody can be clipped, or who is depends on names.
+    #[error("clipped people are counted where a bound can cut something, and not beside an open group key")]
+    Clipped,
     /// Names of the open group key have no threshold.
     #[error("names of the open group key: {0}")]
     Names(#[from] ThresholdError),
@@ -128,27 +131,29 @@ pub fn charges(plan: &PrivatePlan, Loss { rho, delta }: Loss) -> Vec<Charge> {
     plan.partitions.iter().map(|period| Charge { period: *period, rho, delta }).collect()
 }
 
-/// The noise that each of `agents` agents adds to each output, in plan order, when the noise of `honest` of them counts (h).
+/// The noise that each of `agents` agents adds to each output, in plan order, and then to the number of clipped people if that is released, when the noise of `honest` of them counts (h).
 pub fn noise(plan: &PrivatePlan, requested: Rho, agents: u32, honest: u32) -> Result<Vec<OutputNoise>, PriceError> {
     check_plan(plan)?;
     if honest == 0 || honest > agents {
         return Err(PriceError::Cohort { agents, honest });
     }
-    plan.outputs
-        .iter()
-        .map(|output| {
-            let too_far = || PriceError::Sensitivity(output.name.clone());
-            let Sensitivity { delta, levels } = sensitivity(&output.aggregate).ok_or_else(too_far)?;
-            // Squared distance: in each of at most L0 groups, delta^2 in each of the levels.
-            let moved = plan.max_groups_per_person.checked_mul(levels).ok_or_else(too_far)?;
-            let share = (output.share_num, output.share_den);
-            let fitted = lattice(moved, delta, share, requested, honest).and_then(|found| {
-                let fits = Lattice::fits_modulus(agents, found.d, found.s2);
-                if fits { Ok(found) } else { Err(LatticeError::TotalTooLarge) }
-            });
-            fitted.map(OutputNoise::from).map_err(|reason| PriceError::Output { name: output.name.clone(), reason })
-        })
-        .collect()
+    let fitted = |name: &str, moved: u32, delta: u64, share: (u32, u32)| {
+        let fitted = lattice(moved, delta, share, requested, honest).and_then(|found| {
+            let fits = Lattice::fits_modulus(agents, found.d, found.s2);
+            if fits { Ok(found) } else { Err(LatticeError::TotalTooLarge) }
+        });
+        fitted.map(OutputNoise::from).map_err(|reason| PriceError::Output { name: name.to_owned(), reason })
+    };
+    let outputs = plan.outputs.iter().map(|output| {
+        let too_far = || PriceError::Sensitivity(output.name.clone());
+        let Sensitivity { delta, levels } = sensitivity(&output.aggregate).ok_or_else(too_far)?;
+        // Squared distance: in each of at most L0 groups, delta^2 in each of the levels.
+        let moved = plan.max_groups_per_person.checked_mul(levels).ok_or_else(too_far)?;
+        fitted(&output.name, moved, delta, (output.share_num, output.share_den))
+    });
+    // A person is clipped in a partition or not: one number moves, by 1.
+    let clipped = plan.clipped.map(|clipped| fitted("clipped people", 1, 1, (clipped.share_num, clipped.share_den)));
+    outputs.chain(clipped).collect()
 }
 
 impl From<Lattice> for OutputNoise {
@@ -182,6 +187,9 @@ fn check_plan(plan: &PrivatePlan) -> Result<(), PriceError> {
     if open > 1 || plan.open_key().is_some_and(|open| open.max_names == 0) {
         return Err(PriceError::OpenKey);
     }
+    if plan.clipped.is_some() && (open > 0 || !plan.can_clip()) {
+        return Err(PriceError::Clipped);
+    }
     answer::check(plan)?;
     if shares_add_up_to_one(plan) { Ok(()) } else { Err(PriceError::Shares) }
 }
@@ -190,7 +198,8 @@ fn check_plan(plan: &PrivatePlan) -> Result<(), PriceError> {
 fn shares_add_up_to_one(plan: &PrivatePlan) -> bool {
     let mut sum: (u128, u128) = (0, 1);
     let names = plan.open_key().map(|open| (open.share_num, open.share_den));
-    for (num, den) in plan.outputs.iter().map(|output| (output.share_num, output.share_den)).chain(names) {
+    let clipped = plan.clipped.map(|clipped| (clipped.share_num, clipped.share_den));
+    for (num, den) in plan.outputs.iter().map(|output| (output.share_num, output.share_den)).chain(names).chain(clipped) {
         let (num, den) = (u128::from(num), u128::from(den));
         if num == 0 || den == 0 {
             return false;

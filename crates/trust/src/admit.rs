@@ -310,6 +310,10 @@ fn used_classes(plan: &PrivatePlan) -> BTreeSet<QueryClass> {
     if plan.open_key().is_some() {
         classes.insert(QueryClass::OpenKeys);
     }
+    if plan.clipped.is_some() {
+        // They are people, counted.
+        classes.insert(QueryClass::CountUnits);
+    }
     for (output, index) in plan.outputs.iter().zip(0u16..) {
         match output.aggregate {
             Aggregate::CentredSum { .. } if !parts.contains(&index) => classes.insert(QueryClass::Average),

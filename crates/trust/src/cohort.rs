@@ -146,7 +146,7 @@ pub fn aggregation<'a>(
     let members: Option<Vec<Member>> = manifest.cohort.iter().map(member).collect();
     let members = members.ok_or_else(|| refusal(Refused::MemberList))?;
     let agents = u32::try_from(members.len()).unwrap_or(u32::MAX);
-    let lengths = plan.output_lengths().filter(|lengths| lengths.len() == manifest.noise.len()).ok_or_else(|| refusal(Refused::Shape))?;
+    let lengths = plan.lengths().filter(|lengths| lengths.len() == manifest.noise.len()).ok_or_else(|| refusal(Refused::Shape))?;
     let output = |(cells, noise): (usize, &commun_domain::attempt::OutputNoise)| {
         Lattice::largest_sum(agents, noise.d, noise.s2).map(|bound| OutputCells { cells, bound })
     };

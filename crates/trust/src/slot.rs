@@ -28,13 +28,34 @@ pub fn left_ms(wait_ms: u64) -> u64 {
 pub fn wait_ms(plan: &PrivatePlan, contract: &DataContract) -> u64 {
     let tables = plan.relation.tables();
     let rows = contract.tables.iter().filter(|table| tables.contains(&table.name.as_str())).map(|table| table.max_rows);
-    let rows = rows.fold(0u64, u64::saturating_add);
+    // For clipped people all of them are read once more.
+    let rows = rows.fold(0u64, u64::saturating_add).saturating_mul(1 + u64::from(plan.clipped.is_some()));
     LEAST_WAIT_MS.saturating_add(rows / ROWS_PER_MS).min(LONGEST_WAIT_MS)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use commun_domain::Rho;
+    use commun_domain::contract_toml::parse_contract;
+    use commun_domain::query::{PriceRequest, QuerySettings};
+
     use super::*;
+
+    /// For clipped people the rows are read twice.
+    #[test]
+    fn the_wait_follows_from_public_rows_and_from_how_often_they_are_read() {
+        let contract = parse_contract(include_str!("../../../docs/reference/mobility.toml")).unwrap();
+        let settings =
+            QuerySettings { price: PriceRequest::Rho(Rho::from_units(1)), max_groups_per_person: 1, intervals: true, clipped: false };
+        let sql = "SELECT COUNT(*) FROM mobility.commute WHERE ref_month = '2011-01'";
+        let wait = |clipped| {
+            let settings = QuerySettings { clipped, ..settings };
+            wait_ms(&commun_sql::compile(sql, &contract, &settings).unwrap(), &contract) - LEAST_WAIT_MS
+        };
+        let rows = contract.tables[0].max_rows;
+        assert_eq!((wait(false), wait(true)), (rows / ROWS_PER_MS, 2 * rows / ROWS_PER_MS));
+    }
 
     #[test]
     fn an_eighth_of_a_wait_may_be_lost_and_no_more() {

@@ -24,6 +24,7 @@ use value::{truth, value};
 /// The answer below noise, and what the bounds have cut off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Judged {
+    /// Of each output its numbers, then those of clipped people, if they are asked for.
     pub(crate) outputs: Vec<Vec<i128>>,
     /// L0 has cut groups.
     pub(crate) groups_cut: bool,
@@ -88,25 +89,32 @@ pub(crate) fn judge(plan: &PrivatePlan, query: &QueryId, rows: &[Row]) -> Judged
     }
     let cells: usize = plan.keys.iter().map(|key| cardinality(plan, &key.source)).product();
     let mut judged = Judged { outputs: plan.outputs.iter().map(|output| vec![0; cells * width(output)]).collect(), ..Judged::default() };
+    let mut clipped = vec![0; if plan.partition_is_key() { plan.partitions.len() } else { 1 }];
     for ((person, period), groups) in &groups {
         let key = Key::of_query(query).of_person(*period, &person.to_string());
         let mut kept: Vec<u32> = groups.keys().copied().collect();
         kept.sort_by_key(|cell| (key.of_group(*cell), *cell));
         let most = usize::try_from(plan.max_groups_per_person).unwrap();
         judged.groups_cut |= kept.len() > most;
+        let mut person_cut = kept.len() > most;
         for cell in kept.into_iter().take(most) {
             for (number, output) in plan.outputs.iter().enumerate() {
                 let counts = |row: &&Values| output.condition.as_ref().is_none_or(|of| truth(of, &|name| row[name]) == Some(true));
                 let rows: Vec<&Values> = groups[&cell].iter().filter(counts).collect();
                 let (numbers, cut) = contribution(&output.aggregate, &rows, key, cell);
                 judged.rows_cut |= cut;
+                // Who is counted once, whatever rows there are, counts in full.
+                person_cut |= cut && output.aggregate != Aggregate::CountUnits;
                 let start = usize::try_from(cell).unwrap() * width(output);
                 for (node, number_of_it) in numbers {
                     judged.outputs[number][start + node] += number_of_it;
                 }
             }
         }
+        let at = plan.partitions.iter().position(|known| known.0 == *period).filter(|_| plan.partition_is_key());
+        clipped[at.unwrap_or(0)] += i128::from(person_cut);
     }
+    judged.outputs.extend(plan.clipped.map(|_| clipped));
     judged
 }
 

@@ -65,22 +65,21 @@ pub(crate) fn sensitivity(aggregate: &Aggregate) -> (BigUint, u32) {
     }
 }
 
-/// L0 Delta^2 in each level: squared, how far one person in one partition moves each output.
+/// L0 Delta^2 in each level: squared, how far one person in one partition moves each output, and the number of clipped people.
 pub(crate) fn squared(plan: &PrivatePlan) -> Vec<BigUint> {
     let one = |(delta, levels): (BigUint, u32)| delta.pow(2) * levels * plan.max_groups_per_person;
-    plan.outputs.iter().map(|output| one(sensitivity(&output.aggregate))).collect()
+    let outputs = plan.outputs.iter().map(|output| one(sensitivity(&output.aggregate)));
+    outputs.chain(plan.clipped.map(|_| BigUint::from(1u8))).collect()
 }
 
-/// Step, sensitivity in steps and variance of each output, where the noise of `honest` agents counts.
+/// Step, sensitivity in steps and variance of each output, and of the number of clipped people, where the noise of `honest` agents counts.
 pub(crate) fn noise(plan: &PrivatePlan, rho_units: u64, honest: u32) -> Vec<OutputNoise> {
     let rho = Fraction::of(rho_units, 1u64 << 40);
-    let of_output = |output: &commun_domain::plan::Output| {
-        let (delta, levels) = sensitivity(&output.aggregate);
-        let share = Fraction::of(output.share_num, output.share_den);
+    let of = |delta: BigUint, numbers: u32, share: Fraction| {
         // L0 x^2 / (2 a rho h) for a sensitivity x.
         let variance = |x: &BigUint| {
             let twice = Fraction::whole(2 * honest).times(&share).times(&rho);
-            Fraction::whole(x.pow(2) * levels * plan.max_groups_per_person).over(&twice)
+            Fraction::whole(x.pow(2) * numbers).over(&twice)
         };
         let sigma2 = variance(&delta);
         let enough = |s: i64| Fraction::whole(256u16).at_most(&two_to(2 * s).times(&sigma2));
@@ -95,7 +94,13 @@ pub(crate) fn noise(plan: &PrivatePlan, rho_units: u64, honest: u32) -> Vec<Outp
         let s2 = variance(&d).ceil();
         OutputNoise { gamma_log2: i32::try_from(gamma_log2).unwrap(), d: d.try_into().unwrap(), s2: s2.try_into().unwrap() }
     };
-    plan.outputs.iter().map(of_output).collect()
+    let outputs = plan.outputs.iter().map(|output| {
+        let (delta, levels) = sensitivity(&output.aggregate);
+        of(delta, levels * plan.max_groups_per_person, Fraction::of(output.share_num, output.share_den))
+    });
+    // A person is clipped in a partition or not.
+    let clipped = plan.clipped.map(|clipped| of(1u8.into(), 1, Fraction::of(clipped.share_num, clipped.share_den)));
+    outputs.chain(clipped).collect()
 }
 
 /// What names of an open group key cost in units of 2^-40, and the variance of their noise: an equal share, rounded down, and one unit; then

@@ -72,7 +72,7 @@ impl Federation {
         getrandom::fill(&mut nonce).unwrap();
         Query {
             sql: sql.to_owned(),
-            settings: QuerySettings { price, max_groups_per_person: 1, intervals: true },
+            settings: QuerySettings { price, max_groups_per_person: 1, intervals: true, clipped: false },
             contract: self.contract_hash(),
             permit: self.permit,
             max_price: rho("0.5"),

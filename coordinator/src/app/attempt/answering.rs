@@ -73,7 +73,7 @@ impl Attempt<Reading> {
         }
         let (shape, manifest) = (self.state.shape, self.state.manifest.clone());
         let members: Vec<u32> = self.state.members.iter().map(|holder| holder.index).collect();
-        let lengths = self.run.admitted.plan.output_lengths().unwrap_or_default();
+        let lengths = self.run.admitted.plan.lengths().unwrap_or_default();
         let mut sums: Vec<Vec<i64>> = lengths.iter().map(|length| vec![0; *length]).collect();
         let run = self
             .each_answer(

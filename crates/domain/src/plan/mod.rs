@@ -3,10 +3,11 @@
 //! Meaning, in order: take the rows of the relation ([`relation`]) in `partitions`; keep those for which `filter` is true (SQL's three-valued logic: NULL is not
 //! true); drop rows whose unit, partition or a key is NULL or outside its declared values; per (unit, partition, keys) work out each
 //! output's contribution, bounded; per (unit, partition) keep at most `max_groups_per_person` groups; per cell of the declared grid add up
-//! each output. A cell without rows is 0. What leaves is that, with noise. The rest ([`answer`]) is computed from what has left:
+//! each output. A cell without rows is 0. What leaves is that, with noise, and where the plan says so the number of people whom the bounds cut ([`clipped`]). The rest ([`answer`]) is computed from what has left:
 //! grouping sets by adding up cells, columns, HAVING, ORDER BY, LIMIT.
 
 pub mod answer;
+pub mod clipped;
 pub mod open;
 pub mod relation;
 pub mod time;
@@ -20,6 +21,7 @@ use crate::ids::Hash32;
 use crate::{canonical_enum, canonical_struct, canonical_union};
 
 pub use answer::{AnswerColumn, AnswerCondition, AnswerValue, Estimate, GroupingSet, Nulls, SortKey};
+pub use clipped::{CLIPPED_SHARE, Clipped};
 pub use open::OpenKey;
 pub use relation::{Computed, Relation, TableColumns};
 pub use value::{Branch, CompareOp, Condition, Rounding, Value, names_read};
@@ -28,7 +30,7 @@ pub use value::{Branch, CompareOp, Condition, Rounding, Value, names_read};
 pub const MAX_CELLS: u64 = 1_000_000;
 
 /// Version of the meaning above.
-pub const PLAN_VERSION: u16 = 3;
+pub const PLAN_VERSION: u16 = 4;
 
 /// Greatest log2 of the number of a histogram's bins.
 pub const MAX_BINS_LOG2: u8 = 16;
@@ -198,6 +200,8 @@ pub struct PrivatePlan {
     pub max_groups_per_person: u32,
     /// What leaves the holders; at least one.
     pub outputs: Vec<Output>,
+    /// Whether the number of clipped people leaves too, after the outputs.
+    pub clipped: Option<Clipped>,
     /// Which sums over keys the answer shows; empty shows every cell of the grid.
     pub grouping_sets: Vec<GroupingSet>,
     /// Columns of the answer.
@@ -225,6 +229,7 @@ canonical_struct!(PrivatePlan {
     keys,
     max_groups_per_person,
     outputs,
+    clipped,
     grouping_sets,
     columns,
     having,
@@ -234,7 +239,7 @@ canonical_struct!(PrivatePlan {
 });
 
 impl Document for PrivatePlan {
-    const TAG: &'static str = "commun/plan/v3";
+    const TAG: &'static str = "commun/plan/v4";
 }
 
 impl Key {
@@ -306,9 +311,15 @@ impl PrivatePlan {
         self.cells()?.checked_mul(output.aggregate.width())
     }
 
-    /// How many numbers each output has, in order; `None` as [`PrivatePlan::cells`].
-    pub fn output_lengths(&self) -> Option<Vec<usize>> {
-        self.outputs.iter().map(|output| usize::try_from(self.output_cells(output)?).ok()).collect()
+    /// How many numbers each vector has that leaves a holder: those of the outputs in order, then that of clipped people; `None` as [`PrivatePlan::cells`].
+    pub fn lengths(&self) -> Option<Vec<usize>> {
+        let outputs = self.outputs.iter().map(|output| usize::try_from(self.output_cells(output)?).ok());
+        outputs.chain(self.clipped.map(|_| Some(self.clipped_cells()))).collect()
+    }
+
+    /// How many vectors leave a holder: one for each output, and one for clipped people.
+    pub fn vectors(&self) -> usize {
+        self.outputs.len() + usize::from(self.clipped.is_some())
     }
 
     /// Whether the partition is a group key.

@@ -47,7 +47,8 @@ const QUESTIONS: [&str; 6] = [
 ];
 
 fn plan(sql: &str, max_groups_per_person: u32) -> PrivatePlan {
-    let settings = QuerySettings { price: PriceRequest::Rho(Rho::from_units(1 << 34)), max_groups_per_person, intervals: true };
+    let settings =
+        QuerySettings { price: PriceRequest::Rho(Rho::from_units(1 << 34)), max_groups_per_person, intervals: true, clipped: false };
     commun_sql::compile(sql, &contract(), &settings).unwrap_or_else(|refusal| panic!("{sql}\n{refusal:?}"))
 }
 
@@ -95,6 +96,60 @@ fn neither_order_nor_batches_nor_threads_nor_memory_change_what_is_made_of_perso
             assert!(run(&rows, &plan, options) == expected, "{threads} {batch_rows} {memory:?} {sql}");
         }
     }
+}
+
+/// Linf is 3.
+#[test]
+fn clipped_people_are_those_who_are_over_a_bound_in_a_partition() {
+    let of =
+        |person: &str, month: &str, home: &str, km: &str, train: &str, times: usize| vec![Row::new(person, month, home, km, train); times];
+    let (january, february) = (MONTHS[0], MONTHS[1]);
+    let rows = [
+        of("within", january, "A", "1", "true", 3),
+        of("within", february, "B", "1", "true", 3),
+        // Off the grid is no group, and rows of another month are in no partition.
+        of("strays", january, "A", "1", "true", 2),
+        of("strays", january, "Z", "1", "true", 9),
+        of("strays", "2011-05", "A", "1", "true", 9),
+        of("rows", january, "A", "1", "true", 4),
+        of("rows", february, "A", "1", "true", 3),
+        of("groups", february, "A", "1", "true", 1),
+        of("groups", february, "B", "1", "true", 1),
+        // Four rows of which two are by train; four of which the sum is too far.
+        of("by train", february, "C", "2", "true", 2),
+        of("by train", february, "C", "2", "false", 2),
+        of("far", january, "C", "999", "false", 4),
+        of("unknown", january, "C", "", "true", 3),
+        of("very many", february, "B", "1", "true", MAX_ROWS_AT_ONCE as usize * 2),
+        of("", january, "A", "1", "true", 9),
+    ]
+    .concat();
+    let clipped = |columns: &str, from: &str, by_month: bool, most: u32| {
+        let (key, by) = if by_month { ("month, ", "month, ") } else { ("", "") };
+        let sql = format!("SELECT {key}home, {columns} FROM {from} WHERE month IN ('{january}', '{february}') GROUP BY {by}home");
+        let price = PriceRequest::Rho(Rho::from_units(1 << 34));
+        let settings = QuerySettings { price, max_groups_per_person: most, intervals: true, clipped: true };
+        let asked = commun_sql::compile(&sql, &contract(), &settings).unwrap_or_else(|refusal| panic!("{sql}\n{refusal:?}"));
+        let all = run(&rows, &asked, options(2, 100));
+        let without = PrivatePlan { clipped: None, ..asked.clone() };
+        assert!(all[..asked.outputs.len()] == run(&rows, &without, options(2, 100)), "{sql}");
+        all.last().unwrap().clone()
+    };
+    let table = "mobility.trips";
+    // rows, far | groups, by train, very many.
+    assert_eq!(clipped("COUNT(*)", table, true, 1), [2, 3]);
+    assert_eq!(clipped("COUNT(*)", table, false, 1), [5]);
+    assert_eq!(clipped("COUNT(*)", table, true, 2), [2, 2]);
+    assert_eq!(clipped("COUNT(*) FILTER (WHERE train)", table, true, 2), [1, 1]);
+    assert_eq!(clipped("COUNT(km)", table, true, 2), [2, 2]);
+    // Four kilometres of four rows are within three rows' worth; 3,996 are not, nor are those of very many rows.
+    assert_eq!(clipped("SUM(km)", table, true, 2), [1, 1]);
+    assert_eq!(clipped("AVG(km)", table, true, 2), [2, 2]);
+    assert_eq!(clipped("MEDIAN(km)", table, true, 2), [2, 2]);
+    assert_eq!(clipped("COUNT(DISTINCT person)", table, true, 1), [0, 1]);
+    // A row a person and home: nobody has more.
+    let grouped = "(SELECT person, month, home, COUNT(*) AS n FROM mobility.trips GROUP BY person, month, home) AS g";
+    assert_eq!(clipped("COUNT(*), SUM(n)", grouped, true, 1), [0, 1]);
 }
 
 #[test]

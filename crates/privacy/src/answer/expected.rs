@@ -66,7 +66,7 @@ enum Row {
 
 fn row_variances(plan: &PrivatePlan, noise: &[OutputNoise], agents: u32, row: Row) -> Result<Vec<f64>, AnswerError> {
     let layout = Layout::of(plan)?;
-    if noise.len() != plan.outputs.len() {
+    if noise.len() != plan.vectors() {
         return Err(AnswerError::Shape("number of outputs"));
     }
     let cells = layout.sets.iter().map(|set| set.cells_per_row);

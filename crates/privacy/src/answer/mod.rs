@@ -6,6 +6,7 @@
 //!
 //! A release may come from anywhere: whatever it holds, the result is a table or an [`AnswerError`].
 
+mod clipped;
 mod consistent;
 mod estimate;
 mod expected;
@@ -31,6 +32,7 @@ use margin::Margins;
 use rows::{KeyOrders, SortValue};
 use sums::Sums;
 
+pub use clipped::{ClippedPeople, clipped_people, expected_clipped_margin};
 pub use consistent::consistent_table;
 pub use expected::{expected_margins, expected_rank_margins, widest_margins};
 pub use layout::{MAX_ANSWER_NUMBERS, MAX_KEYS, MAX_SCALE, check};

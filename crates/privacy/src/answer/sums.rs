@@ -34,7 +34,7 @@ pub(super) fn native_unit(aggregate: &Aggregate) -> (i32, u32) {
 /// The outputs of a release, their shapes checked.
 pub(super) fn numbers<'a>(release: &'a ResultRelease, layout: &Layout) -> Result<Vec<Numbers<'a>>, AnswerError> {
     let outputs = &release.plan.outputs;
-    if release.sums.len() != outputs.len() || release.noise.len() != outputs.len() {
+    if release.sums.len() != release.plan.vectors() || release.noise.len() != release.plan.vectors() {
         return Err(AnswerError::Shape("number of outputs"));
     }
     if release.plan.open_key().is_some_and(|open| open.names.is_none()) {

@@ -10,7 +10,7 @@ use crate::fixture::{column, counting, measured, open_key, output, plan, plan_of
 use crate::lattice::LatticeError;
 use crate::ledger::Loss;
 use commun_domain::attempt::{NamesLaw, OutputNoise};
-use commun_domain::plan::{Aggregate, Estimate, Key, KeySource, MAX_BINS_LOG2, PrivatePlan};
+use commun_domain::plan::{Aggregate, Clipped, Estimate, Key, KeySource, MAX_BINS_LOG2, PrivatePlan};
 use commun_domain::{Delta, Rho};
 use proptest::prelude::*;
 
@@ -190,6 +190,26 @@ fn a_total_that_could_wrap_is_refused_when_it_is_planned() {
     assert!(noise(&wide, Rho::from_units(u64::MAX), 1, 1).is_ok());
     let refused = Err(PriceError::Output { name: "x".into(), reason: LatticeError::TotalTooLarge });
     assert_eq!(noise(&wide, Rho::from_units(u64::MAX), 1000, 1), refused);
+}
+
+#[test]
+fn clipped_people_have_a_share_and_noise_of_their_own_whatever_the_groups() {
+    let clipped = Some(Clipped { share_num: 1, share_den: 2 });
+    let half = PrivatePlan { clipped, max_groups_per_person: 5, ..plan(vec![output(rows(3), 1, 2)]) };
+    let found = noise(&half, RHO, 1, 1).unwrap();
+    // Half of rho and one group: as the first of two counts of people.
+    assert_eq!(found[1..], [OutputNoise { gamma_log2: -1, d: 2, s2: 268 }]);
+    let one = PrivatePlan { max_groups_per_person: 5, ..plan(vec![output(rows(3), 1, 2), output(rows(3), 1, 2)]) };
+    assert_eq!(found[0], noise(&one, RHO, 1, 1).unwrap()[0]);
+    assert_eq!(price(&half, RHO), price(&counting(), RHO));
+    // Shares without them, no bound that cuts, and names.
+    let shares = PrivatePlan { clipped, ..plan(vec![output(rows(3), 1, 1)]) };
+    assert_eq!(price(&shares, RHO), Err(PriceError::Shares));
+    let nobody = PrivatePlan { clipped, ..plan(vec![output(Aggregate::CountUnits, 1, 2)]) };
+    assert_eq!(price(&nobody, RHO), Err(PriceError::Clipped));
+    let third = Some(Clipped { share_num: 1, share_den: 3 });
+    let named = PrivatePlan { clipped: third, keys: vec![open_key("employer", 1, 3)], ..plan(vec![output(rows(3), 1, 3)]) };
+    assert_eq!(price(&named, RHO), Err(PriceError::Clipped));
 }
 
 /// Two outputs and an open key in equal shares.

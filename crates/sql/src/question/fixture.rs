@@ -14,5 +14,5 @@ pub(crate) fn contract() -> DataContract {
 }
 
 pub(crate) fn settings(max_groups_per_person: u32) -> QuerySettings {
-    QuerySettings { price: PriceRequest::Epsilon(Epsilon::from_units(1_000_000)), max_groups_per_person, intervals: true }
+    QuerySettings { price: PriceRequest::Epsilon(Epsilon::from_units(1_000_000)), max_groups_per_person, intervals: true, clipped: false }
 }

@@ -20,7 +20,9 @@ use commun_domain::contract::{ColumnType, DataContract};
 use commun_domain::error::Position;
 use commun_domain::plan::open::MAX_NAMES;
 use commun_domain::plan::relation::MAX_NUMBERS_AT_ONCE;
-use commun_domain::plan::{Aggregate, AnswerColumn, AnswerValue, Estimate, Key, KeySource, MAX_CELLS, Output, PLAN_VERSION, PrivatePlan};
+use commun_domain::plan::{
+    Aggregate, AnswerColumn, AnswerValue, CLIPPED_SHARE, Clipped, Estimate, Key, KeySource, MAX_CELLS, Output, PLAN_VERSION, PrivatePlan,
+};
 use commun_domain::query::QuerySettings;
 use commun_domain::{Document, Refusal, WireCode};
 use sqlparser::ast::{Expr, SetExpr};
@@ -119,6 +121,7 @@ pub fn compile(sql: &str, contract: &DataContract, settings: &QuerySettings) -> 
         keys,
         max_groups_per_person: 1,
         outputs: Vec::new(),
+        clipped: None,
         grouping_sets,
         columns,
         having,
@@ -132,15 +135,18 @@ pub fn compile(sql: &str, contract: &DataContract, settings: &QuerySettings) -> 
     fit_open_key(&mut plan, contract, share_den, &parsed)?;
     bound_groups(&mut plan, contract, settings, &parsed)?;
     outputs.fit_histograms(plan.cells().unwrap_or(MAX_CELLS));
-    plan.outputs = outputs
-        .all
-        .into_iter()
-        .map(|(aggregate, condition, name)| Output { name, aggregate, condition, share_num: 1, share_den })
-        .collect();
+    // Clipped people take their share first; what is left is shared equally.
+    let (share_num, share_den) =
+        if settings.clipped { (CLIPPED_SHARE.1 - CLIPPED_SHARE.0, share_den * CLIPPED_SHARE.1) } else { (1, share_den) };
+    plan.outputs =
+        outputs.all.into_iter().map(|(aggregate, condition, name)| Output { name, aggregate, condition, share_num, share_den }).collect();
     if plan.cells().is_none() {
         return Err(too_many_cells(parsed.find(&[Keyword::GROUP, Keyword::SELECT])));
     }
     prune::unread_columns(&mut plan);
+    if settings.clipped {
+        count_clipped(&mut plan)?;
+    }
     let numbers = plan.relation.most_numbers();
     if !plan.relation.is_row_by_row() && numbers > MAX_NUMBERS_AT_ONCE {
         let message = format!(
@@ -258,6 +264,23 @@ fn check_people(plan: &PrivatePlan, contract: &DataContract, places: &[Option<Po
             "people who count in several groups would count several times in a sum over them",
             "set commun.max_groups_per_person to 1, or ask the sum as a question of its own",
         ));
+    }
+    Ok(())
+}
+
+/// Has the number of clipped people released too, where that says something and a holder can work it out.
+fn count_clipped(plan: &mut PrivatePlan) -> Result<(), Refusal> {
+    let refused = |message: &str, hint: &str| Err(Refusal::new(WireCode::NotPrivate, message, hint));
+    if plan.open_key().is_some() {
+        return refused("clipped people are not counted beside an open group key", "ask without commun.clipped");
+    }
+    if !plan.can_clip() {
+        return refused("no bound of this question can cut anybody, so nobody is clipped", "ask without commun.clipped");
+    }
+    plan.clipped = Some(Clipped { share_num: CLIPPED_SHARE.0, share_den: CLIPPED_SHARE.1 });
+    if plan.counting_clipped().is_some_and(|people| people.relation.most_numbers() > MAX_NUMBERS_AT_ONCE) {
+        let message = format!("to see who is clipped, one person could need more than {MAX_NUMBERS_AT_ONCE} numbers at once");
+        return refused(&message, "ask fewer keys or aggregates at once, or ask without commun.clipped");
     }
     Ok(())
 }

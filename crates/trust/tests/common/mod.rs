@@ -138,8 +138,12 @@ pub(crate) fn permit() -> Permit {
 }
 
 pub(crate) fn query() -> Query {
-    let settings =
-        QuerySettings { price: PriceRequest::Epsilon(Epsilon::from_units(1_000_000)), max_groups_per_person: 1, intervals: true };
+    let settings = QuerySettings {
+        price: PriceRequest::Epsilon(Epsilon::from_units(1_000_000)),
+        max_groups_per_person: 1,
+        intervals: true,
+        clipped: false,
+    };
     Query {
         sql: SQL.to_owned(),
         settings,

@@ -158,6 +158,15 @@ fn a_permit_covers_its_tables_columns_and_classes_only() {
     for sql in [where_distance, count_rows, sum, trips] {
         admit_query(&log, &Query { sql: sql.to_owned(), ..base.clone() }).unwrap();
     }
+    // Clipped people are people.
+    let clipped = |base: &Query| {
+        let mut query = Query { sql: count_rows.to_owned(), ..base.clone() };
+        query.settings.clipped = true;
+        query
+    };
+    admit_query(&log, &clipped(&base)).unwrap();
+    let (log, base) = under(|permit| permit.query_classes = vec![QueryClass::CountRows]);
+    says(&refusal(&log, &clipped(&base)), WireCode::NotPermitted, "query class count_units");
 }
 
 #[test]

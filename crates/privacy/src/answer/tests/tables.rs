@@ -1,12 +1,14 @@
 //! Tables of small releases, by hand.
 
 use super::super::{
-    AnswerError, AnswerTable, Cell, ColumnKind, consistent_table, expected_margins, expected_rank_margins, margin, table, typed_table,
+    AnswerError, AnswerTable, Cell, ColumnKind, clipped_people, consistent_table, expected_clipped_margin, expected_margins,
+    expected_rank_margins, margin, table, typed_table,
 };
 use crate::fixture::{boxed, column, constant, counting, divide, key, key_column, measured, plan_of, release, rows, set, sum, ten};
 use commun_domain::attempt::OutputNoise;
 use commun_domain::plan::{
-    Aggregate, AnswerColumn, AnswerCondition, AnswerValue, CompareOp, Estimate, Key, KeyKind, KeySource, Nulls, PrivatePlan, SortKey,
+    Aggregate, AnswerColumn, AnswerCondition, AnswerValue, Clipped, CompareOp, Estimate, Key, KeyKind, KeySource, Nulls, PrivatePlan,
+    SortKey,
 };
 use commun_domain::release::ResultRelease;
 
@@ -62,6 +64,37 @@ fn a_typed_table_has_the_same_rows_and_says_what_they_are() {
     assert_eq!(kinds, [&[ColumnKind::Key(KeyKind::Text), ColumnKind::Key(KeyKind::Number)][..], &estimate, &estimate].concat());
     assert_eq!(typed.texts(), table(&of_grid(grid()), true).unwrap());
     assert!(matches!(typed.rows[0][4], Cell::Exact(exact) if (exact.to_f64() + 0.325).abs() < 1e-15));
+}
+
+#[test]
+fn clipped_people_are_read_beside_the_table_and_change_nothing_in_it() {
+    let asked = PrivatePlan { clipped: Some(Clipped { share_num: 1, share_den: 20 }), ..grid() };
+    let plain = of_grid(grid());
+    let sums = |clipped: Vec<i64>| vec![plain.sums[0].cells.clone(), plain.sums[1].cells.clone(), clipped];
+    let with = release(asked.clone(), vec![ten(0), ten(-2), ten(-1)], sums(vec![-7]));
+    assert_eq!(table(&with, true), table(&plain, true));
+    let people = |release: &ResultRelease| {
+        let found = clipped_people(release).unwrap().into_iter();
+        found.map(|clipped| (clipped.period, clipped.people, (clipped.margin * 1e3).round())).collect::<Vec<_>>()
+    };
+    // Half steps of a standard deviation of ten: ± 1.96 times five.
+    assert_eq!(people(&with), [(None, -3.5, 9_800.0)]);
+    let four = ResultRelease { participants: vec![String::new(); 4], ..with.clone() };
+    assert_eq!(people(&four), [(None, -3.5, 19_600.0)]);
+    assert_eq!(people(&plain), []);
+    assert_eq!(expected_clipped_margin(&asked, &with.noise, 4).map(|margin| (margin * 1e3).round()), Some(19_600.0));
+    assert_eq!(expected_clipped_margin(&plain.plan, &with.noise, 4), None);
+    for bad in [sums(vec![]), sums(vec![1, 2]), plain.sums.iter().map(|sums| sums.cells.clone()).collect()] {
+        let bad = release(asked.clone(), vec![ten(0), ten(-2), ten(-1)], bad);
+        assert!(matches!(clipped_people(&bad), Err(AnswerError::Shape(_))), "{bad:?}");
+    }
+    let too_fine = release(asked.clone(), vec![ten(0), ten(-2), ten(-200)], sums(vec![1]));
+    assert!(matches!(clipped_people(&too_fine), Err(AnswerError::Shape(_))));
+    // By period, where the table is.
+    let month = Key { name: "month".into(), source: KeySource::Partition };
+    let by_month = PrivatePlan { keys: vec![month], ..PrivatePlan { clipped: asked.clipped, ..counting() } };
+    let by_month = release(by_month, vec![ten(0), ten(0)], vec![vec![1, 2], vec![30, 40]]);
+    assert_eq!(people(&by_month), [(Some("2011-01".to_owned()), 30.0, 19_600.0), (Some("2011-02".to_owned()), 40.0, 19_600.0)]);
 }
 
 #[test]

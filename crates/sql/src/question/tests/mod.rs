@@ -3,6 +3,7 @@
 
 mod aggregates;
 mod clauses;
+mod clipped;
 mod expressions;
 mod open;
 mod persons;
