@@ -66,6 +66,19 @@ fn read(trace: &str, folder: &Path) -> Vec<Sync> {
     syncs
 }
 
+/// The file that most of these writes are of; those that are named after a query are one.
+fn usual_file(writes: &[(&Asked, &Sync)]) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, sync) in writes {
+        let file = match sync.file.rsplit_once('/') {
+            Some((folder, name)) if name.len() > 64 => format!("{folder}/<query>"),
+            _ => sync.file.clone(),
+        };
+        *counts.entry(file).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or_else(String::new, |(file, _)| file)
+}
+
 /// Writes of one query in each process's folder, in order.
 fn of_query<'a>(query: &Asked, syncs: &'a [Sync]) -> BTreeMap<&'a str, Vec<&'a Sync>> {
     let end = query.called + Duration::from_secs_f64(query.answered_ms / 1e3);
@@ -99,7 +112,7 @@ fn figures(asked: &[Asked], syncs: &[Sync]) -> Vec<Figure> {
         }
         let offsets = writes.iter().map(|(query, sync)| (sync.at.saturating_sub(query.called)).as_secs_f64() * 1e3);
         let begins = Figure::new("", "ms", offsets.collect()).median();
-        let (file, step) = (&writes[0].1.file, step_at(asked, begins));
+        let (file, step) = (usual_file(&writes), step_at(asked, begins));
         let name = format!("durable write {} of {file}, from {begins:.1} ms on ({step})", place + 1);
         figures.push(Figure::new(name, "ms", writes.iter().map(|(_, sync)| sync.took_ms).collect()));
     }
