@@ -43,7 +43,10 @@ pub fn coarser(contract: &DataContract, plan: &PrivatePlan) -> Vec<Coarser> {
         for step in &steps[place] {
             found.extend(with(plan, format!("{} by {}", key.name, step.attribute), |at| (at == place).then_some(step), |_| false));
         }
-        found.extend(with(plan, format!("without {}", key.name), |_| None, |at| at == place));
+        // Over several periods people are not counted together, and a person would lose more.
+        if key.source != KeySource::Partition || plan.partitions.len() == 1 {
+            found.extend(with(plan, format!("without {}", key.name), |_| None, |at| at == place));
+        }
     }
     // Where several keys have the same codes, such as home and place of work, all of them at once.
     let attributes: BTreeSet<&str> = steps.iter().flatten().map(|step| step.attribute.as_str()).collect();

@@ -135,7 +135,7 @@ impl Explained<'_> {
         let noise = noise(self.plan, self.rho, members, honest).map_err(|e| fault(&e))?;
         if let (Some(margin), Some(clipped)) = (expected_clipped_margin(self.plan, &noise, members), self.plan.clipped) {
             let share = 100 * clipped.share_num / clipped.share_den.max(1);
-            facts.add_row(["clipped people".to_owned(), format!("their number ±{margin:.2}, for {share} % of the price")]);
+            facts.add_row(["clipped people".to_owned(), format!("±{margin:.2} people, for {share} % of the price")]);
         }
         facts.add_row(["cells".to_owned(), self.plan.cells().map_or_else(String::new, |cells| at_most(self.plan, cells))]);
         Ok(facts)

@@ -1,9 +1,10 @@
 //! Answers on standard output.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
-use commun_domain::plan::{AnswerValue, Estimate};
+use commun_domain::plan::{Aggregate, AnswerValue, Estimate, PrivatePlan};
 use commun_domain::release::ResultRelease;
 use commun_domain::{Delta, Rho};
 use commun_privacy::accountant::epsilon_for_rho;
@@ -16,6 +17,9 @@ use crate::error::CliError;
 
 /// Most rows that the table for people shows; CSV shows all.
 pub const MAX_TABLE_ROWS: usize = 200;
+
+/// Most periods whose clipped people are named one by one.
+const MOST_PERIODS: usize = 6;
 
 /// How the numbers of an answer are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +124,7 @@ pub fn notes(release: &ResultRelease, stored: bool, shown: Shown) -> Vec<String>
     });
     notes.extend(shown.note().map(str::to_owned));
     notes.extend(protection(release, survivors));
-    let units = release.plan.outputs.iter().any(|o| matches!(o.aggregate, commun_domain::plan::Aggregate::CountUnits));
+    let units = release.plan.outputs.iter().any(|o| matches!(o.aggregate, Aggregate::CountUnits));
     if units {
         notes.push("counts are person-holder pairs: a person at two holders counts twice".to_owned());
     }
@@ -183,28 +187,46 @@ pub fn notes(release: &ResultRelease, stored: bool, shown: Shown) -> Vec<String>
 /// What margins do not show, where there is any.
 fn clipped(release: &ResultRelease) -> Option<String> {
     let plan = &release.plan;
+    let bounds = bounds(plan);
     let clipped = match clipped_people(release) {
         Ok(clipped) => clipped,
         Err(error) => return Some(format!("the number of people who did not count in full cannot be read: {error}")),
     };
-    if !clipped.is_empty() {
-        let shown = clipped.iter().map(|ClippedPeople { period, people, margin }| {
-            let period = period.as_ref().map_or_else(String::new, |period| format!(" in {period}"));
-            format!("{people:.0} ±{margin:.0}{period}")
-        });
-        let apart = if plan.partitions.len() > 1 { "each period and each holder apart" } else { "each holder apart" };
-        return Some(format!(
-            "did not count in full, for rows in more than {} group(s) or more rows in one than count: about {} people (95 % margin of error; {apart})",
-            plan.max_groups_per_person,
-            shown.collect::<Vec<_>>().join(", ")
-        ));
-    }
-    plan.can_clip().then(|| {
-        format!(
-            "margins do not show what the bounds cut off (of a person {} group(s) count, and only so many rows in one); --clipped tells how many people that concerns",
-            plan.max_groups_per_person
-        )
-    })
+    let Some(most) = clipped.iter().max_by(|a, b| a.people.total_cmp(&b.people)) else {
+        let asks = if plan.open_key().is_none() { "; --clipped tells how many people that concerns" } else { "" };
+        return plan.can_clip().then(|| format!("margins do not show what the bounds cut off (of a person count at most {bounds}){asks}"));
+    };
+    let number = |ClippedPeople { period, people, margin }: &ClippedPeople| {
+        let period = period.as_ref().map_or_else(String::new, |period| format!(" in {period}"));
+        format!("{people:.0} ±{margin:.0}{period}")
+    };
+    let people = if most.period.is_none() && plan.partitions.len() > 1 { "people, once for each period," } else { "people" };
+    let numbers = if clipped.len() <= MOST_PERIODS {
+        clipped.iter().map(number).collect::<Vec<_>>().join(", ")
+    } else {
+        format!("at most {} and less in {} other periods (all are in --report)", number(most), clipped.len() - 1)
+    };
+    let nobody = if clipped.iter().all(|clipped| clipped.people <= clipped.margin) { "; it may be nobody" } else { "" };
+    Some(format!(
+        "{people} who did not count in full: {numbers} (95 % margin of error{nobody}); of a person count at most {bounds}, at each holder apart"
+    ))
+}
+
+/// How much of one person counts, in words.
+fn bounds(plan: &PrivatePlan) -> String {
+    let many = |count: u32, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+    let groups = (!plan.keys.is_empty()).then(|| many(plan.max_groups_per_person, "group"));
+    let rows = plan.outputs.iter().filter_map(|output| match output.aggregate {
+        Aggregate::CountUnits => None,
+        Aggregate::Sum { max_rows_per_person, .. } => Some(format!("the sum of {}", many(max_rows_per_person, "row"))),
+        Aggregate::CountRows { max_rows_per_person }
+        | Aggregate::CentredSum { max_rows_per_person, .. }
+        | Aggregate::CentredSquares { max_rows_per_person, .. }
+        | Aggregate::Histogram { max_rows_per_person, .. } => Some(many(max_rows_per_person, "row")),
+    });
+    let rows: BTreeSet<String> = rows.collect();
+    let in_one = if groups.is_some() && !rows.is_empty() { " in one" } else { "" };
+    format!("{}{in_one}", groups.into_iter().chain(rows).collect::<Vec<_>>().join(" and "))
 }
 
 /// Whose noise is in the numbers, and what they lose towards whom.

@@ -100,10 +100,10 @@ fn how_many_people_the_bounds_cut_is_told_to_who_asks_and_that_they_do_to_everyo
     };
     ask(&[], sql).says(0, &["margins do not show what the bounds cut off", "--clipped"]);
     let tried = ask(&["--clipped"], sql);
-    tried.says(0, &["did not count in full", "more than 1 group"]);
+    tried.says(0, &["did not count in full", "of a person count at most 1 group and "]);
     let note = tried.err.lines().find(|line| line.contains("did not count in full")).unwrap();
     let number = |from: &str| note.split(from).nth(1).unwrap().split_whitespace().next().unwrap().parse::<f64>().unwrap();
-    let (people, margin) = (number("about "), number("±"));
+    let (people, margin) = (number("full: "), number("±"));
     assert!(people > 200.0 && people < 2_000.0 && margin > 5.0 && margin < 20.0, "{note}");
     ask(&[], &format!("SET commun.clipped = on; {sql}")).says(0, &["did not count in full"]);
     let explained = ask(&["--clipped"], &format!("EXPLAIN {sql}")).done();

@@ -77,17 +77,25 @@ impl CellFiles {
     /// The cells of one holder; `None` where the file has none of it.
     pub(crate) fn read(&self, query: &QueryId, index: u32) -> Result<Option<Vec<u64>>, StoreError> {
         let path = self.path(query);
-        read(&path, index).map_err(|source| at(&path, source))
+        read(&path, index).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => {
+                at(&path, io::Error::new(ErrorKind::NotFound, "it is not there, as in a database that was copied without this folder"))
+            }
+            _ => at(&path, source),
+        })
     }
 
     /// Removes the file of a query whose row is gone, or was never written. If that fails, the next start does it.
     pub(crate) fn discard(&self, query: &QueryId) {
         let path = self.path(query);
         match std::fs::remove_file(&path) {
+            Ok(()) => {
+                tracing::info!(file = %path.display(), "masked cells of a result that is not, or no more, to be added up again are removed");
+            }
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 tracing::error!(%error, file = %path.display(), "masked cells were not removed; the next start will try again");
             }
-            _ => {}
+            Err(_) => {}
         }
     }
 

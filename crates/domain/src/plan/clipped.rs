@@ -65,11 +65,13 @@ impl PrivatePlan {
         }
     }
 
-    /// Whether L0 or Linf can cut anything off at all.
+    /// Whether L0 or Linf can cut anything off, by how many groups and rows one person can have in a partition.
     pub fn can_clip(&self) -> bool {
         let of = |key: &super::Key| if key.source == KeySource::Partition { 1 } else { key.cardinality(self) as u64 };
-        let groups = self.keys.iter().map(of).fold(1, u64::saturating_mul);
-        u64::from(self.max_groups_per_person) < groups || self.outputs.iter().any(|output| bounded(&output.aggregate).is_some())
+        let rows = if self.relation.is_row_by_row() { u64::MAX } else { self.relation.most_rows() };
+        let groups = self.keys.iter().map(of).fold(1, u64::saturating_mul).min(rows);
+        u64::from(self.max_groups_per_person) < groups
+            || self.outputs.iter().any(|output| most_rows(&output.aggregate).is_some_and(|most| u64::from(most) < rows))
     }
 
     /// One row a person and partition: how many groups it has, and whether it is over a bound in one of them (0 or 1).
@@ -132,6 +134,18 @@ enum Of<'a> {
     Rows,
     Known(&'a Measured),
     Sum(&'a Measured),
+}
+
+/// Linf; `None` where a person counts or not.
+fn most_rows(aggregate: &Aggregate) -> Option<u32> {
+    match aggregate {
+        Aggregate::CountUnits => None,
+        Aggregate::CountRows { max_rows_per_person }
+        | Aggregate::Sum { max_rows_per_person, .. }
+        | Aggregate::CentredSum { max_rows_per_person, .. }
+        | Aggregate::CentredSquares { max_rows_per_person, .. }
+        | Aggregate::Histogram { max_rows_per_person, .. } => Some(*max_rows_per_person),
+    }
 }
 
 /// What may be between which numbers, without anything being cut; `None` where a person counts or not.

@@ -272,15 +272,15 @@ fn check_people(plan: &PrivatePlan, contract: &DataContract, places: &[Option<Po
 fn count_clipped(plan: &mut PrivatePlan) -> Result<(), Refusal> {
     let refused = |message: &str, hint: &str| Err(Refusal::new(WireCode::NotPrivate, message, hint));
     if plan.open_key().is_some() {
-        return refused("clipped people are not counted beside an open group key", "ask without commun.clipped");
+        return refused("clipped people are not counted beside an open group key", "ask without --clipped (SET commun.clipped)");
     }
     if !plan.can_clip() {
-        return refused("no bound of this question can cut anybody, so nobody is clipped", "ask without commun.clipped");
+        return refused("no bound of this question can cut anybody, so nobody is clipped", "ask without --clipped (SET commun.clipped)");
     }
     plan.clipped = Some(Clipped { share_num: CLIPPED_SHARE.0, share_den: CLIPPED_SHARE.1 });
     if plan.counting_clipped().is_some_and(|people| people.relation.most_numbers() > MAX_NUMBERS_AT_ONCE) {
         let message = format!("to see who is clipped, one person could need more than {MAX_NUMBERS_AT_ONCE} numbers at once");
-        return refused(&message, "ask fewer keys or aggregates at once, or ask without commun.clipped");
+        return refused(&message, "ask fewer keys or aggregates at once, or ask without --clipped (SET commun.clipped)");
     }
     Ok(())
 }

@@ -44,6 +44,10 @@ fn who_cannot_be_clipped_is_not_counted() {
     };
     says("SELECT COUNT(DISTINCT subscriber_id) FROM mobility.commute WHERE ref_month = '2011-01'", "nobody is clipped");
     says("SELECT employer, COUNT(*) FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY employer", "open group key");
+    // One row a person.
+    let once = "(SELECT subscriber_id, ref_month, COUNT(*) AS n FROM mobility.commute GROUP BY subscriber_id, ref_month) AS t";
+    says(&format!("SELECT n, COUNT(*) FROM {once} WHERE ref_month = '2011-01' GROUP BY n"), "nobody is clipped");
+    says(&format!("SELECT COUNT(*), AVG(n) FROM {once} WHERE ref_month = '2011-01'"), "nobody is clipped");
     asked("SELECT mode, COUNT(DISTINCT subscriber_id) FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY mode").unwrap();
     asked("SELECT COUNT(*) FROM mobility.commute WHERE ref_month = '2011-01'").unwrap();
     let many: Vec<String> = (0..64).map(|km| format!("COUNT(*) FILTER (WHERE a.km > {km})")).collect();
