@@ -13,6 +13,7 @@ pub mod documents;
 pub mod error;
 pub mod explain;
 pub mod log;
+mod notes;
 pub mod output;
 pub mod profile;
 pub mod query;

@@ -19,7 +19,8 @@ use crate::client::Client;
 use crate::error::{CliError, read, write};
 use crate::explain::expected;
 use crate::explain::explain_text;
-use crate::output::{Shown, notes, plain_table, report, write_answer};
+use crate::notes::notes;
+use crate::output::{Shown, plain_table, report, write_answer};
 use crate::profile::Profile;
 use crate::settings;
 

@@ -26,7 +26,8 @@ use crate::asked::{Limit, asked, rho_of};
 use crate::documents;
 use crate::error::{CliError, read};
 use crate::explain::Explained;
-use crate::output::{Shown, notes, write_answer};
+use crate::notes::notes;
+use crate::output::{Shown, write_answer};
 use crate::settings;
 
 mod dummy;

@@ -1,7 +1,7 @@
 //! Many independent noisy answers to one question as Parquet, for whoever wants to test the noise.
 //!
 //! One row for each answer, cell and output: `run`, `output`, `cell` and `value`, in native units (people, rows, 10^-scale of a sum). Clipped people, if they are asked for,
-//! are an output of one cell.
+//! are an output of one cell, or of one for each period where that is a key.
 
 use std::fs::File;
 use std::path::Path;

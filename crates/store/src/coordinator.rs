@@ -11,9 +11,9 @@ use commun_domain::{Hash32, QueryId};
 use commun_privacy::ledger::{LedgerRecord, RecordKind};
 use rusqlite::{Row, Transaction, params};
 
-use crate::cells::{CellFiles, KeptCells};
 use crate::columns::{attempt, hash, integer, optional_hash, query_id, unsigned, word, words};
 use crate::error::StoreError;
+use crate::masked_cells::{CellFiles, KeptCells};
 use crate::store::{Side, Store};
 use crate::{ledger, log};
 

@@ -16,13 +16,13 @@ pub mod ledger;
 pub mod log;
 pub mod store;
 
-mod cells;
 mod columns;
+mod masked_cells;
 #[cfg(test)]
 mod tests;
 
 pub use agent::AgentStore;
-pub use cells::KeptCells;
 pub use coordinator::CoordinatorStore;
 pub use error::StoreError;
+pub use masked_cells::KeptCells;
 pub use store::{Side, Store, StoreOptions};

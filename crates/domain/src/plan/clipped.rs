@@ -6,7 +6,7 @@
 
 use super::relation::{Computed, Fold, Folded, Relation};
 use super::value::{CompareOp, Condition, Value};
-use super::{Aggregate, KeySource, Measured, Output, PrivatePlan};
+use super::{Aggregate, KeySource, Measured, PrivatePlan};
 use crate::canonical_struct;
 
 /// Share of rho that the number of clipped people takes, as a fraction: 5 %.
@@ -36,7 +36,6 @@ impl PrivatePlan {
     #[must_use]
     pub fn counting_clipped(&self) -> Option<Self> {
         self.clipped?;
-        let people = Output { name: "clipped".to_owned(), aggregate: Aggregate::CountUnits, condition: None, share_num: 1, share_den: 1 };
         let over = |name: &str, most: i64| compare(CompareOp::Gt, Value::column(name), most);
         Some(Self {
             relation: self.bounds_by_person(),
@@ -44,15 +43,7 @@ impl PrivatePlan {
             // Where periods are apart in the outputs they are apart here, so that a person in several moves each by 1 and not one by several.
             keys: self.keys.iter().filter(|key| key.source == KeySource::Partition).cloned().collect(),
             max_groups_per_person: 1,
-            outputs: vec![people],
-            clipped: None,
-            grouping_sets: Vec::new(),
-            columns: Vec::new(),
-            having: None,
-            order: Vec::new(),
-            offset: 0,
-            limit: None,
-            ..self.clone()
+            ..self.counting_people("clipped")
         })
     }
 
@@ -71,7 +62,7 @@ impl PrivatePlan {
         let rows = if self.relation.is_row_by_row() { u64::MAX } else { self.relation.most_rows() };
         let groups = self.keys.iter().map(of).fold(1, u64::saturating_mul).min(rows);
         u64::from(self.max_groups_per_person) < groups
-            || self.outputs.iter().any(|output| most_rows(&output.aggregate).is_some_and(|most| u64::from(most) < rows))
+            || self.outputs.iter().any(|output| output.aggregate.max_rows_per_person().is_some_and(|most| u64::from(most) < rows))
     }
 
     /// One row a person and partition: how many groups it has, and whether it is over a bound in one of them (0 or 1).
@@ -136,33 +127,18 @@ enum Of<'a> {
     Sum(&'a Measured),
 }
 
-/// Linf; `None` where a person counts or not.
-fn most_rows(aggregate: &Aggregate) -> Option<u32> {
-    match aggregate {
-        Aggregate::CountUnits => None,
-        Aggregate::CountRows { max_rows_per_person }
-        | Aggregate::Sum { max_rows_per_person, .. }
-        | Aggregate::CentredSum { max_rows_per_person, .. }
-        | Aggregate::CentredSquares { max_rows_per_person, .. }
-        | Aggregate::Histogram { max_rows_per_person, .. } => Some(*max_rows_per_person),
-    }
-}
-
 /// What may be between which numbers, without anything being cut; `None` where a person counts or not.
 fn bounded(aggregate: &Aggregate) -> Option<(Of<'_>, i64, i64)> {
-    match aggregate {
-        Aggregate::CountUnits => None,
-        Aggregate::CountRows { max_rows_per_person } => Some((Of::Rows, 0, i64::from(*max_rows_per_person))),
-        Aggregate::Sum { measured, max_rows_per_person } => {
-            let linf = i64::from(*max_rows_per_person);
-            Some((Of::Sum(measured), linf.saturating_mul(measured.lo.min(0)), linf.saturating_mul(measured.hi.max(0))))
+    let linf = i64::from(aggregate.max_rows_per_person()?);
+    Some(match aggregate {
+        Aggregate::CountUnits | Aggregate::CountRows { .. } => (Of::Rows, 0, linf),
+        Aggregate::Sum { measured, .. } => {
+            (Of::Sum(measured), linf.saturating_mul(measured.lo.min(0)), linf.saturating_mul(measured.hi.max(0)))
         }
-        Aggregate::CentredSum { measured, max_rows_per_person }
-        | Aggregate::CentredSquares { measured, max_rows_per_person }
-        | Aggregate::Histogram { measured, bins_log2: _, max_rows_per_person } => {
-            Some((Of::Known(measured), 0, i64::from(*max_rows_per_person)))
+        Aggregate::CentredSum { measured, .. } | Aggregate::CentredSquares { measured, .. } | Aggregate::Histogram { measured, .. } => {
+            (Of::Known(measured), 0, linf)
         }
-    }
+    })
 }
 
 fn clamped(measured: &Measured) -> Value {

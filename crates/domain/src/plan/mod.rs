@@ -279,6 +279,18 @@ impl Aggregate {
         }
     }
 
+    /// Linf: most rows of one person in one group that count in full; `None` where a person counts or not.
+    pub fn max_rows_per_person(&self) -> Option<u32> {
+        match self {
+            Self::CountUnits => None,
+            Self::CountRows { max_rows_per_person }
+            | Self::Sum { max_rows_per_person, .. }
+            | Self::CentredSum { max_rows_per_person, .. }
+            | Self::CentredSquares { max_rows_per_person, .. }
+            | Self::Histogram { max_rows_per_person, .. } => Some(*max_rows_per_person),
+        }
+    }
+
     /// The number that it aggregates, if any.
     pub fn measured(&self) -> Option<&Measured> {
         match self {
@@ -320,6 +332,22 @@ impl PrivatePlan {
     /// How many vectors leave a holder: one for each output, and one for clipped people.
     pub fn vectors(&self) -> usize {
         self.outputs.len() + usize::from(self.clipped.is_some())
+    }
+
+    /// How many different people there are in each group of these rows, and nothing of the answer: what is asked for names and of clipped people.
+    fn counting_people(&self, name: &str) -> Self {
+        let people = Output { name: name.to_owned(), aggregate: Aggregate::CountUnits, condition: None, share_num: 1, share_den: 1 };
+        Self {
+            outputs: vec![people],
+            clipped: None,
+            grouping_sets: Vec::new(),
+            columns: Vec::new(),
+            having: None,
+            order: Vec::new(),
+            offset: 0,
+            limit: None,
+            ..self.clone()
+        }
     }
 
     /// Whether the partition is a group key.

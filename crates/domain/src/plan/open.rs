@@ -4,9 +4,8 @@
 //! (`commun-privacy`, `threshold`). The union of what all holders released is the grid of the second, which releases numbers as for any other key.
 //! Until then [`OpenKey::names`] is `None`, and the plan's size is bounded by `max_names`.
 
-use super::{Key, KeySource, Output, PrivatePlan};
+use super::{Key, KeySource, PrivatePlan};
 use crate::canonical_struct;
-use crate::plan::Aggregate;
 use crate::units::Delta;
 
 /// Longest name that a data contract may allow, in bytes.
@@ -113,17 +112,7 @@ impl PrivatePlan {
     /// What the first attempt of a question with an open key counts: the different people behind each name, in each partition apart.
     #[must_use]
     pub fn counting_names(&self) -> Self {
-        let people = Output { name: "names".to_owned(), aggregate: Aggregate::CountUnits, condition: None, share_num: 1, share_den: 1 };
-        Self {
-            outputs: vec![people],
-            grouping_sets: Vec::new(),
-            columns: Vec::new(),
-            having: None,
-            order: Vec::new(),
-            offset: 0,
-            limit: None,
-            ..self.clone()
-        }
+        self.counting_people("names")
     }
 }
 

@@ -45,14 +45,8 @@ impl Outputs {
             let measured = place_of(&mut outputs.measured, Measured { scale: 0, ..measured.clone() });
             Ok(Counted { condition, measured: Some(measured) })
         };
-        let most = match &output.aggregate {
-            Aggregate::CountUnits => 1,
-            Aggregate::CountRows { max_rows_per_person }
-            | Aggregate::Sum { max_rows_per_person, .. }
-            | Aggregate::CentredSum { max_rows_per_person, .. }
-            | Aggregate::CentredSquares { max_rows_per_person, .. }
-            | Aggregate::Histogram { max_rows_per_person, .. } => *max_rows_per_person,
-        };
+        // A person counts by its first row.
+        let most = output.aggregate.max_rows_per_person().unwrap_or(1);
         if most == 0 {
             return refuse("no row of a person may count");
         }

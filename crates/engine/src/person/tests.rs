@@ -100,7 +100,7 @@ fn neither_order_nor_batches_nor_threads_nor_memory_change_what_is_made_of_perso
 
 /// Linf is 3.
 #[test]
-fn clipped_people_are_those_who_are_over_a_bound_in_a_partition() {
+fn p1_clipped_people_are_those_who_are_over_a_bound_in_a_partition() {
     let of =
         |person: &str, month: &str, home: &str, km: &str, train: &str, times: usize| vec![Row::new(person, month, home, km, train); times];
     let (january, february) = (MONTHS[0], MONTHS[1]);

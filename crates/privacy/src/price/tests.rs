@@ -193,7 +193,7 @@ fn a_total_that_could_wrap_is_refused_when_it_is_planned() {
 }
 
 #[test]
-fn clipped_people_have_a_share_and_noise_of_their_own_whatever_the_groups() {
+fn p1_clipped_people_have_a_share_and_noise_of_their_own_whatever_the_groups() {
     let clipped = Some(Clipped { share_num: 1, share_den: 2 });
     let half = PrivatePlan { clipped, max_groups_per_person: 5, ..plan(vec![output(rows(3), 1, 2)]) };
     let found = noise(&half, RHO, 1, 1).unwrap();

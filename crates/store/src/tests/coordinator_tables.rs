@@ -220,9 +220,9 @@ fn what_an_aggregation_left_is_written_with_its_release_read_beside_the_daemon_a
     // All or nothing.
     assert!(finish(&too_large()).is_err());
     assert_eq!(store.aggregation(&query(1)).unwrap(), None);
-    assert_eq!(super::kept_cells::files(&place), [""; 0]);
+    assert_eq!(super::masked_cells::files(&place), [""; 0]);
     finish(b"release entry").unwrap();
-    assert_eq!(super::kept_cells::files(&place), [format!("{}.cells", query(1))]);
+    assert_eq!(super::masked_cells::files(&place), [format!("{}.cells", query(1))]);
     let reader = CoordinatorStore::open_to_read(&place.path()).unwrap();
     let (manifest, record) = (b"manifest".to_vec(), b"record".to_vec());
     let stored = StoredAggregation { attempt: 1, manifest, lists: None, record };
@@ -234,7 +234,7 @@ fn what_an_aggregation_left_is_written_with_its_release_read_beside_the_daemon_a
     assert_eq!(store.forget_aggregations(1002).unwrap(), 1);
     assert_eq!((store.aggregation(&query(1)).unwrap(), store.masked_cells(&query(1), 1).unwrap()), (None, None));
     assert!(store.release_by_query(&query(1)).unwrap().is_some());
-    assert_eq!(super::kept_cells::files(&place), [""; 0]);
+    assert_eq!(super::masked_cells::files(&place), [""; 0]);
 }
 
 /// Another attempt is logged when members fell out of the one before.

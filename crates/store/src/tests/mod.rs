@@ -5,9 +5,9 @@ mod agent_tables;
 mod coordinator_tables;
 mod durability;
 mod incidents;
-mod kept_cells;
 mod ledger_chain;
 mod log_order;
+mod masked_cells;
 mod opening;
 mod schema;
 
