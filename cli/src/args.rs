@@ -94,7 +94,7 @@ pub struct ShownArgs {
     /// Leave out the columns with margins of error
     #[arg(long)]
     pub no_intervals: bool,
-    /// Widen the margins so that all of them hold at once in 95 % of all cases, not each for itself
+    /// Widen the margins so that all of them hold at once in 95 % of all cases, not each for itself, as --margin means them
     #[arg(long)]
     pub simultaneous: bool,
     /// Show counts, and sums that cannot be below 0, as whole numbers that are nowhere below 0 and add up, without margins

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use commun_domain::contract::DataContract;
-use commun_domain::plan::PrivatePlan;
+use commun_domain::plan::{AnswerValue, Estimate, PrivatePlan};
 use commun_domain::{Delta, Rho};
 use commun_privacy::accountant::epsilon_for_rho;
 use commun_privacy::answer::{expected_clipped_margin, expected_margins, expected_rank_margins};
@@ -100,6 +100,18 @@ pub struct Explained<'a> {
     pub values_per_row: Option<u64>,
 }
 
+/// What to say of a price that no budget under a data contract can pay.
+pub(crate) fn beyond_the_whole_budget(contract: &DataContract, charged: Rho) -> Option<String> {
+    let epsilon = |rho| format!("{:.4}", epsilon_for_rho(rho, contract.delta_conv));
+    (charged > contract.rho_cap).then(|| {
+        format!(
+            "more than the data contract's whole budget for a period, rho {} (epsilon {}): every holder would refuse",
+            contract.rho_cap,
+            epsilon(contract.rho_cap)
+        )
+    })
+}
+
 /// Each column with its margin in words.
 type Margins = Vec<(String, String)>;
 
@@ -113,6 +125,9 @@ impl Explained<'_> {
         let loss = price::price(self.plan, self.rho).map_err(|e| fault(&e))?;
         let mut facts = plain_table();
         facts.add_row(["price".to_owned(), format!("{}, for each holder and period", stated(loss.rho, delta))]);
+        if let Some(beyond) = beyond_the_whole_budget(self.contract, loss.rho) {
+            facts.add_row(["too dear".to_owned(), beyond]);
+        }
         if let Some(names) = price::names(self.plan, self.rho).map_err(|e| fault(&e))? {
             let Loss { rho, delta } = names.loss;
             let people = names.law.threshold;
@@ -147,9 +162,11 @@ impl Explained<'_> {
         writeln!(out, "{}", self.precision(units)?).map_err(CliError::Output)?;
         let assumed = "; --values-per-row N gives those of averages";
         let averages = if self.values_per_row.is_none() { assumed } else { "" };
+        let ranked = self.plan.columns.iter().any(|column| matches!(column.value, AnswerValue::Estimate(Estimate::Quantile { .. })));
+        let ranks = if ranked { "; rank ±N: the value shown may stand N places off among the sorted values of its row" } else { "" };
         writeln!(
             out,
-            "95 % margins of the noise alone, if every listed holder answers and fears as many others as the roster says{averages}"
+            "95 % margins of the noise alone, if every listed holder answers and fears as many others as the roster says{averages}{ranks}"
         )
         .map_err(CliError::Output)?;
         let Some(coarse) = self.coarse(units)? else { return Ok(()) };

@@ -25,7 +25,7 @@ use crate::args::TryArgs;
 use crate::asked::{Limit, asked, rho_of};
 use crate::documents;
 use crate::error::{CliError, read};
-use crate::explain::Explained;
+use crate::explain::{Explained, beyond_the_whole_budget};
 use crate::notes::notes;
 use crate::output::{Shown, write_answer};
 use crate::settings;
@@ -85,6 +85,9 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     eprintln!("{mark}");
     for note in notes(&first, false, shown).into_iter().filter(|note| !note.starts_with("query ")) {
         eprintln!("{}", note.replace("charged to", "would be charged to"));
+    }
+    if let Some(beyond) = beyond_the_whole_budget(&contract, first.rho) {
+        eprintln!("the price is {beyond}");
     }
     if let (Some(runs), Some(path)) = (args.repeat, &args.out) {
         repeat::write(path, runs, &first, release)?;

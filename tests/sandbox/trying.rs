@@ -113,6 +113,17 @@ fn how_many_people_the_bounds_cut_is_told_to_who_asks_and_that_they_do_to_everyo
 }
 
 #[test]
+fn a_price_that_no_budget_can_pay_is_tried_and_said_to_be_one() {
+    let sql = "SELECT mode, COUNT(*) AS n, MEDIAN(km) AS km FROM mobility.commute WHERE ref_month = '2011-01' GROUP BY mode";
+    let ask = |rho: &str, text: &str| run("commun", ["try", "--contract", &contract(), "--persons", "50", "--rho", rho, text]);
+    let beyond = "more than the data contract's whole budget for a period, rho 0.5";
+    ask("0.6", sql).says(0, &["DUMMY", "the price is ", beyond]);
+    ask("0.6", &format!("EXPLAIN {sql}")).says(0, &["too dear", beyond, "rank ±", "may stand N places off"]);
+    let payable = ask("0.4", sql);
+    assert!(!payable.err.contains("whole budget"), "{}", payable.err);
+}
+
+#[test]
 fn what_a_federation_would_refuse_is_refused_here_too() {
     let refused = run("commun", ["try", "--contract", &contract(), "SELECT MAX(km) FROM mobility.commute WHERE ref_month = '2011-01'"]);
     refused.refuses(2, "NOT_PRIVATE", &["quantile"]);

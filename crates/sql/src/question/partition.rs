@@ -100,10 +100,16 @@ impl Scope<'_> {
         let period = match written(expr) {
             Some(Written::Text(text)) => contract.calendar.parse(text),
             Some(Written::Number { .. } | Written::Boolean | Written::Null) => None,
-            None => return Err(unsupported(expr)),
+            // 2011-01 without quotes is a subtraction; "2011-01" in double quotes is a column.
+            None => match bare(expr) {
+                Expr::BinaryOp { .. } => None,
+                Expr::Identifier(name) if name.quote_style.is_some() => None,
+                _ => return Err(unsupported(expr)),
+            },
         };
         let Some(period) = period else {
-            return Err(invalid(at, format!("this is no period of {column}"), format!("write it like {}", contract.calendar.example())));
+            let hint = format!("write it in single quotes, like {}", contract.calendar.example());
+            return Err(invalid(at, format!("this is no period of {column}"), hint));
         };
         if !(contract.first_period..=contract.last_period).contains(&period) {
             let (first, last) = (contract.calendar.format(contract.first_period), contract.calendar.format(contract.last_period));

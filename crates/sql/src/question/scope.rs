@@ -219,7 +219,11 @@ impl<'a> Scope<'a> {
         let found: Vec<&Meaning> =
             here.iter().flat_map(|source| &source.columns).filter(|(other, _)| *other == name).map(|(_, meaning)| meaning).collect();
         match found.as_slice() {
-            [] => Err(invalid(at, format!("there is no column {name} here"), self.names())),
+            [] => {
+                // Double quotes make a name, as in SQL; who is used to other languages means a text.
+                let quoted = if ident.quote_style.is_some() { "; a text stands in single quotes" } else { "" };
+                Err(invalid(at, format!("there is no column {name} here"), format!("{}{quoted}", self.names())))
+            }
             [Meaning::Typed(typed)] => {
                 if let Type::Text { list: Some(list), .. } = &typed.of {
                     self.note_use(list.clone(), &name, at);

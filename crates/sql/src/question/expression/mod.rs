@@ -54,7 +54,7 @@ impl Scope<'_> {
                 return Err(not_private(
                     at,
                     "the partition is restricted once, at the top of WHERE, by =, IN or BETWEEN, or is a group key",
-                    format!("join it to the rest by AND: {}", self.partition_example()),
+                    format!("write {}, joined to the rest by AND", self.partition_example()),
                 ));
             }
             None => self.operation(expr, depth, at)?,

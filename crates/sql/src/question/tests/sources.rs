@@ -31,6 +31,8 @@ fn the_partition_is_restricted_once_at_the_top_of_where_and_in_no_other_way() {
     check(&place("ref_month = '2011-01' AND ref_month = '2011-02'"), INVALID, (2, 27), "twice");
     check(&place("ref_month = '2011-1'"), INVALID, (2, 13), "'2011-01'");
     check(&place("ref_month = 2011"), INVALID, (2, 13), "'2011-01'");
+    check(&place("ref_month = 2011-01"), INVALID, (2, 13), "in single quotes");
+    check(&place("ref_month = \"2011-01\""), INVALID, (2, 13), "in single quotes");
     check(&place("ref_month = '2010-12'"), INVALID, (2, 13), "2011-01 to 2013-12");
     check(&place("ref_month BETWEEN '2011-01' AND '2014-01'"), INVALID, (2, 33), "2011-01 to 2013-12");
     check(&place("ref_month BETWEEN '2011-02' AND '2011-01'"), INVALID, (2, 19), "after");
