@@ -40,6 +40,11 @@ fn p6_a_log_that_becomes_shorter_or_changes_stops_the_agent() {
     let world = World::ready();
     let shorter = world.note(3, world.core(|core| core.log.root_at(3)).unwrap());
     assert!(world.core(|core| core.checkpoint(&shorter)).unwrap_err().to_string().contains("shorter"));
+    // A person's decision does not make it longer: the next start stops again.
+    std::fs::remove_file(world.folder.path().join("STOPPED")).unwrap();
+    let world = world.restarted(Setup::default());
+    assert!(world.core(|core| core.report().stopped).is_none());
+    assert!(world.core(|core| core.checkpoint(&shorter)).unwrap_err().to_string().contains("shorter"));
     let world = World::ready();
     assert!(world.core(|core| core.entries(3, &[b"other".to_vec()])).unwrap_err().to_string().contains("other log entries"));
     assert!(world.core(|core| core.report().stopped).is_some());
