@@ -49,7 +49,24 @@ pub(crate) struct Field {
 impl Field {
     #[inline]
     pub(crate) fn of(self, row: &[u64]) -> i64 {
-        ((row[self.word] >> self.shift) & self.mask).cast_signed().wrapping_add(self.base)
+        self.above_base(row).cast_signed().wrapping_add(self.base)
+    }
+
+    /// A value without `base`.
+    #[inline]
+    pub(crate) fn above_base(self, row: &[u64]) -> u64 {
+        self.above_base_in(row[self.word])
+    }
+
+    /// The same from its word.
+    #[inline]
+    pub(crate) fn above_base_in(self, word: u64) -> u64 {
+        word.wrapping_shr(self.shift) & self.mask
+    }
+
+    /// The sum of so many values, from the sum of what they are above `base`.
+    pub(crate) fn sum(self, values: u64, above_base: u64) -> i128 {
+        i128::from(self.base) * i128::from(values) + i128::from(above_base)
     }
 
     /// The least and the greatest value that its bits may hold.

@@ -83,11 +83,12 @@ impl Gather {
             start += rows;
         }
         self.order(chunks);
+        self.whole.reserve(self.owners.len(), totals);
         let (words, mut start) = (self.shape.row_words - 1, 0);
         for (unit, end) in self.units.iter().zip(&self.ends) {
             let rows = &self.rows[start * words..end * words];
             let key = |partition| self.shape.person_key(self.kind, *unit, &[], partition);
-            self.whole.add_person(rows, totals, key);
+            self.whole.add_person(rows, end - start, totals, key);
             start = *end;
         }
         if self.bytes() > KEPT_BYTES {

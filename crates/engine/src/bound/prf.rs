@@ -14,6 +14,10 @@ use commun_domain::calendar::Period;
 use commun_domain::ids::QueryId;
 use sha2::{Digest, Sha256};
 
+mod wide;
+
+pub(crate) use wide::{LANES, Numbering};
+
 /// Separates this use of SHA-256 from every other.
 const KEEP_TAG: &[u8] = b"commun/keep-groups/v2\0";
 
@@ -196,6 +200,16 @@ mod tests {
         let (first, second) = key.hash128(&[]);
         let expected = [0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6, 0x6d, 0xf6, 0x72, 0x14, 0xc7, 0x55, 0x02, 0x93];
         assert_eq!([first.to_le_bytes(), second.to_le_bytes()].concat(), expected);
+    }
+
+    #[test]
+    fn many_groups_are_numbered_as_one_is() {
+        let person = Key::of_query(&QueryId::from_bytes([3; 32])).of_person(Period(1), b"a");
+        let cells: [[u64; LANES]; 3] = std::array::from_fn(|row| std::array::from_fn(|lane| (row * 7_919 + lane * 104_729) as u64));
+        let mut numbers = [[0; LANES]; 3];
+        Numbering::default().number(person, &cells, &mut numbers);
+        let one = |cell: &u64| person.group(u32::try_from(*cell).unwrap_or(0));
+        assert_eq!(numbers.as_flattened(), cells.as_flattened().iter().map(one).collect::<Vec<_>>());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::contribution::{Contribution, wide};
 use super::field::{Field, Flag};
 use super::names::Names;
 use super::prf::Key;
+use super::words::words_of;
 use crate::read::UnitKind;
 
 /// Bits of `place` that hold the cell: the grid has at most a million, and texts of an open group key, which stand in its place, are as many as
@@ -126,7 +127,8 @@ impl Shape {
     /// The number of a place among all of them.
     #[inline]
     pub(crate) fn place_number(&self, place: u64) -> usize {
-        partition_of(place) as usize * self.cells + cell_of(place) as usize
+        // Both are known to be small: there is no check of each sum.
+        (partition_of(place) as usize).wrapping_mul(self.cells).wrapping_add(cell_of(place) as usize)
     }
 
     /// Most rows of a person for which what it contributes is the sum of its rows, whichever groups they fall on, as no bound binds; 0 where an output is no
@@ -247,9 +249,7 @@ pub(crate) fn text_words(text: &[u64]) -> usize {
 #[inline]
 fn add_wide(words: &mut [u64], at: usize, value: i128) {
     // Counts of rows and bounds of values keep it within 128 bits.
-    let sum = wide(words, at).wrapping_add(value).cast_unsigned();
-    words[at] = u64::try_from(sum & u128::from(u64::MAX)).unwrap_or(0);
-    words[at + 1] = u64::try_from(sum >> 64).unwrap_or(0);
+    (words[at], words[at + 1]) = words_of(wide(words, at).wrapping_add(value));
 }
 
 /// Totals of every output over the grid.

@@ -1,5 +1,5 @@
-//! Input that is declared sorted by person: nothing waits. Who has all rows in one batch is bounded at once (`whole`). The others, and all where there
-//! is a histogram, pass through one small table, which is emptied from time to time.
+//! Input that is declared sorted by person: each is bounded when all rows are there (`whole`); what waits meanwhile are rows of one person. Who has very many
+//! rows, who may have some in another reader's part, and all where there is a histogram, pass through one small table, which is emptied from time to time.
 //!
 //! The claim is checked as far as it is used: within a reader's rows the unit never becomes smaller, and the readers' ranges do not
 //! overlap, except that the last person of one may be the first of another. The first disorder ends this path, and the query begins again on
@@ -18,6 +18,9 @@ use crate::read::{UnitKind, Units};
 
 /// Persons that the table holds before it is emptied: enough to make it rare, few enough for the fastest cache.
 const PERSONS: usize = 128;
+
+/// Most rows of one person that wait for the others.
+const MOST_WAITING: usize = 1 << 16;
 
 /// A unit by which input is sorted: integers by their value, texts by their bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +53,8 @@ pub(crate) struct SortedRun {
     passing: Option<(u32, u32)>,
     /// Where in a batch another person begins.
     turns: Vec<usize>,
+    /// Rows of the last unit, unless they are in a table.
+    waiting: Vec<u64>,
     totals: Totals,
 }
 
@@ -75,6 +80,7 @@ impl SortedRun {
             text: Vec::new(),
             passing: None,
             turns: Vec::new(),
+            waiting: Vec::new(),
             totals: Totals::zero(shape),
         }
     }
@@ -105,6 +111,7 @@ impl SortedRun {
         key: impl Fn(U, u32) -> Key,
     ) -> Result<(), Disorder> {
         let (rows, words, mut room) = (rows.without_units(), self.shape.row_words - 1, std::mem::take(&mut self.turns));
+        self.whole.iter_mut().for_each(|whole| whole.reserve(units.len(), &mut self.totals));
         for ends in turns(units, &mut room).windows(2) {
             let (start, end, unit) = (ends[0], ends[1], units[ends[0]]);
             if start > 0 && units[start - 1] > unit {
@@ -113,10 +120,12 @@ impl SortedRun {
             let rows = &rows[start * words..end * words];
             match &mut self.whole {
                 // Whoever is first or last in a batch may have rows in another one.
-                Some(whole) if start > 0 && end < units.len() => whole.add_person(rows, &mut self.totals, |partition| key(unit, partition)),
+                Some(whole) if start > 0 && end < units.len() => {
+                    whole.add_person(rows, end - start, &mut self.totals, |partition| key(unit, partition));
+                }
                 _ => {
                     self.turn(named(unit))?;
-                    self.add_passing(rows);
+                    self.wait(rows);
                 }
             }
         }
@@ -131,6 +140,7 @@ impl SortedRun {
             Some(last) if *last > unit => return Err(Disorder),
             _ => {}
         }
+        self.end_waiting();
         if self.table.len() >= PERSONS {
             self.table.total(&mut self.totals);
             self.table.clear();
@@ -143,6 +153,35 @@ impl SortedRun {
         self.last = Some(unit);
         self.passing = None;
         Ok(())
+    }
+
+    /// Takes rows of the last unit, without it, of which there may be more in the next batch.
+    fn wait(&mut self, rows: &[u64]) {
+        let most = MOST_WAITING * (self.shape.row_words - 1);
+        if self.whole.is_some() && !self.at_first && self.passing.is_none() && self.waiting.len() + rows.len() <= most {
+            return self.waiting.extend_from_slice(rows);
+        }
+        self.pass_waiting();
+        self.add_passing(rows);
+    }
+
+    /// All rows of the last unit are there.
+    fn end_waiting(&mut self) {
+        if let (Some(whole), Some(last)) = (&mut self.whole, &self.last)
+            && !self.waiting.is_empty()
+        {
+            let number = self.waiting.len() / (self.shape.row_words - 1);
+            whole.add_person(&self.waiting, number, &mut self.totals, |partition| last.key(&self.shape, partition));
+            self.waiting.clear();
+        }
+    }
+
+    /// What waits goes to a table.
+    fn pass_waiting(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        self.add_passing(&waiting);
+        waiting.clear();
+        self.waiting = waiting;
     }
 
     /// Adds rows of the last unit, without it.
@@ -162,6 +201,8 @@ impl SortedRun {
     /// Adds up all runs of a query.
     pub(crate) fn finish(mut runs: Vec<Self>, totals: &Mutex<Totals>) -> Result<(), Disorder> {
         runs.retain(|run| run.first.is_some());
+        // The last one may have rows in another run.
+        runs.iter_mut().for_each(Self::pass_waiting);
         runs.sort_by(|a, b| (&a.first, &a.last).cmp(&(&b.first, &b.last)));
         if runs.windows(2).any(|pair| pair[0].last > pair[1].first) {
             return Err(Disorder);
@@ -200,6 +241,15 @@ fn turns<'t, U: Copy + PartialEq>(units: &[U], turns: &'t mut Vec<usize>) -> &'t
 }
 
 impl Unit {
+    /// The key of its person in a partition.
+    fn key(&self, shape: &Shape, partition: u32) -> Key {
+        match self {
+            Self::Signed(unit) => shape.person_key(UnitKind::Signed, unit.cast_unsigned(), &[], partition),
+            Self::Unsigned(unit) => shape.person_key(UnitKind::Unsigned, *unit, &[], partition),
+            Self::Text(text) => shape.text_key(text.as_bytes(), partition),
+        }
+    }
+
     /// Its word and its text, as rows and tables have them.
     fn words(&self, hasher: Hasher) -> (u64, Vec<u64>) {
         match self {

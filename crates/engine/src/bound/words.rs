@@ -9,6 +9,13 @@ pub(super) fn add_counted(count: &mut u64, low: &mut u64, high: &mut u64, rows: 
     *high = high.wrapping_add((value >> 63).cast_unsigned()).wrapping_add(u64::from(carry));
 }
 
+/// A sum as two words, the lower one first.
+#[inline]
+pub(super) fn words_of(sum: i128) -> (u64, u64) {
+    let sum = sum.cast_unsigned();
+    (u64::try_from(sum & u128::from(u64::MAX)).unwrap_or(0), u64::try_from(sum >> 64).unwrap_or(0))
+}
+
 /// The place of a cell among those of a block, all looked at without a branch.
 #[inline]
 pub(super) fn place_of<const PLACES: usize>(cells: &[u64], cell: u32) -> Option<usize> {

@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
 use commun_domain::plan::Measured;
 use commun_domain::plan::relation::Computed;
+use fearless_simd::{Level, Simd, dispatch};
 
 use super::columns::Columns;
 use super::relation::{Leaf, Step};
@@ -175,7 +176,11 @@ impl Values<'_> {
             Self::Plain { integers, lo, hi } => {
                 // Both bounds at once: what is put within the one's and then within the other's lies between what becomes of the ends.
                 let (lo, hi) = (within(*lo), within(*hi));
-                items.iter_mut().zip(*integers).for_each(|(item, integer)| f(item, (*integer).min(hi).max(lo)));
+                let all = items.iter_mut().zip(*integers);
+                dispatch!(Level::new(), simd => simd.vectorize(
+                    #[inline(always)]
+                    || all.for_each(|(item, integer)| f(item, (*integer).min(hi).max(lo)))
+                ));
             }
             Self::Read(ints) => ints.each_with(items, |item, number| f(item, within(number))),
         }

@@ -3,6 +3,7 @@
 use arrow::array::StringViewArray;
 use arrow::buffer::BooleanBuffer;
 use commun_domain::plan::{Key, KeySource, PrivatePlan, Value};
+use fearless_simd::{Level, Simd, dispatch};
 
 use super::fault;
 use crate::EngineError;
@@ -90,22 +91,19 @@ impl GridKey {
 
     /// [`GridKey::extend`] for a column of codes, if [`GridKey::is_code`].
     pub(super) fn extend_codes(&self, cells: &mut Vec<u64>, codes: &Codes, texts: &StringViewArray) -> Option<BooleanBuffer> {
-        let (mut all, cardinality) = (true, self.cardinality);
-        if cells.is_empty() {
+        let (places, cardinality) = (codes.find(texts), self.cardinality);
+        let level = Level::new();
+        let greatest = dispatch!(level, simd => simd.vectorize(#[inline(always)] || places.iter().fold(0, |most, place| most.max(*place))));
+        let all = greatest < cardinality;
+        if all && cells.is_empty() {
             // The first key of all.
-            cells.extend(codes.iter(texts).map(|place| {
-                let (cell, on_grid) = step(0, place, cardinality);
-                all &= on_grid;
-                cell
-            }));
-        } else {
-            for (cell, place) in cells.iter_mut().zip(codes.iter(texts)) {
-                let (next, on_grid) = step(*cell, place, cardinality);
-                *cell = next;
-                all &= on_grid;
-            }
+            let places = places.iter().copied();
+            dispatch!(level, simd => simd.vectorize(#[inline(always)] || cells.extend(places.map(u64::from))));
+            return None;
         }
-        (!all).then(|| codes.iter(texts).map(|place| place < cardinality).collect())
+        cells.resize(places.len(), 0);
+        cells.iter_mut().zip(&places).for_each(|(cell, place)| *cell = step(*cell, *place, cardinality).0);
+        (!all).then(|| places.iter().map(|place| *place < cardinality).collect())
     }
 
     /// Returns whether all rows are on the grid.

@@ -3,6 +3,7 @@
 //! Only [`open`] touches files, and only their schemas: the CSV header row, the Parquet footer.
 
 pub(crate) mod csv;
+mod files;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -72,7 +74,9 @@ fn session(options: &EngineOptions) -> Result<SessionContext, EngineError> {
         .with_default_features()
         .with_analyzer_rule(Arc::new(MakeTotal))
         .build();
-    Ok(SessionContext::new_with_state(state))
+    let context = SessionContext::new_with_state(state);
+    context.register_object_store(ObjectStoreUrl::local_filesystem().as_ref(), Arc::new(files::Files::default()));
+    Ok(context)
 }
 
 async fn open_csv(source: &Source, path: PathBuf) -> Result<Arc<dyn TableProvider>, String> {
