@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use commun_domain::contract::DataContract;
-use commun_domain::plan::{AnswerValue, Estimate, PrivatePlan};
+use commun_domain::plan::PrivatePlan;
 use commun_domain::{Delta, Rho};
 use commun_privacy::accountant::epsilon_for_rho;
 use commun_privacy::answer::{expected_clipped_margin, expected_margins, expected_rank_margins};
@@ -115,6 +115,9 @@ pub(crate) fn beyond_the_whole_budget(contract: &DataContract, charged: Rho) -> 
 /// Each column with its margin in words.
 type Margins = Vec<(String, String)>;
 
+/// What stands before a margin in places and not in units.
+const RANK: &str = "rank";
+
 /// What stands for a margin that only the answer tells.
 const UNKNOWN: &str = "known with the answer";
 
@@ -162,7 +165,7 @@ impl Explained<'_> {
         writeln!(out, "{}", self.precision(units)?).map_err(CliError::Output)?;
         let assumed = "; --values-per-row N gives those of averages";
         let averages = if self.values_per_row.is_none() { assumed } else { "" };
-        let ranked = self.plan.columns.iter().any(|column| matches!(column.value, AnswerValue::Estimate(Estimate::Quantile { .. })));
+        let ranked = self.margins(self.plan, units, 1)?.iter().any(|(_, margin)| margin.starts_with(RANK));
         let ranks = if ranked { "; rank ±N: the value shown may stand N places off among the sorted values of its row" } else { "" };
         writeln!(
             out,
@@ -184,7 +187,7 @@ impl Explained<'_> {
             let rank = ranks.iter().find(|(other, _)| *other == name).map(|(_, rank)| *rank);
             let text = match (margin, rank) {
                 (Some(margin), _) => format!("±{margin:.2}"),
-                (None, Some(rank)) => format!("rank ±{rank:.0}"),
+                (None, Some(rank)) => format!("{RANK} ±{rank:.0}"),
                 (None, None) => UNKNOWN.to_owned(),
             };
             (name, text)

@@ -10,7 +10,7 @@ const FEW: usize = 8;
 #[derive(Default)]
 pub(super) struct Choice {
     numbering: Numbering,
-    /// Partition and place of each group, where there are several partitions.
+    /// The partition of each group and which of the person's it is, where there are several partitions.
     sorted: Vec<(u32, usize)>,
     cells: Vec<u64>,
     numbers: Vec<u64>,

@@ -32,6 +32,9 @@ const SPREAD_AGAIN: u64 = 0xD6E8_FEB8_6659_FD93;
 const BUCKET_CODES: usize = 2;
 const CODE_SLOTS: usize = 2;
 
+/// Most codes of a bucket that are sent to slots: without a pattern hardly any has ten. What a list can cost is bounded so, whoever wrote it.
+const MOST_BUCKET_CODES: usize = 16;
+
 /// Numbers that are tried for a bucket.
 const TRIES: u64 = 1 << 12;
 
@@ -67,8 +70,11 @@ impl Codes {
             match inline(code.as_bytes()) {
                 Some(key) => {
                     let bucket = &mut buckets[table.bucket(spread(key))];
-                    if bucket.iter().all(|(other, _)| *other != key) {
+                    let known = bucket.iter().any(|(other, _)| *other == key);
+                    if !known && bucket.len() < MOST_BUCKET_CODES {
                         bucket.push((key, place));
+                    } else if !known {
+                        table.others.entry((*code).into()).or_insert(place);
                     }
                 }
                 None => {
@@ -262,6 +268,15 @@ mod tests {
         let list: Vec<String> = (0..64).map(|code| format!("a code that is longer than a view {code}")).chain(["b".to_owned()]).collect();
         let codes = Codes::new(list.iter().map(String::as_str));
         assert!(codes.0.others.len() == 64 && list.iter().zip(0..).all(|(code, place)| codes.place(code) == Some(place)));
+        // Numbers that all fall into one bucket.
+        let crowded: Vec<String> = (0..2_000_000u32)
+            .map(|code| code.to_string())
+            .filter(|code| inline(code.as_bytes()).is_some_and(|key| spread(key) >> 54 == 0))
+            .take(600)
+            .collect();
+        let codes = Codes::new(crowded.iter().map(String::as_str));
+        assert!(crowded.len() == 600 && codes.0.others.len() >= 600 - MOST_BUCKET_CODES * 2);
+        assert!(crowded.iter().zip(0..).all(|(code, place)| codes.place(code) == Some(place)));
         let mut table = Table::free(2);
         table.keys.fill(0);
         assert!(!table.settle(0, &[(1, 0)]), "there is no free slot");

@@ -138,7 +138,7 @@ impl ObjectStore for Files {
         let (path, ranges, memory) = (self.files.path_to_filesystem(location)?, ranges.to_vec(), Arc::clone(&self.memory));
         let read = move || {
             let file = File::open(path)?;
-            // A range that ends behind the file is cut short before there is memory for it: what a file says of itself may be wrong.
+            // Refused before there is memory for it: what a file says of itself may be wrong.
             let end = file.metadata()?.len();
             if ranges.iter().any(|range| range.end > end) {
                 return Err(io::ErrorKind::UnexpectedEof.into());
