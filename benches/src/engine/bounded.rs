@@ -26,16 +26,17 @@ pub(crate) fn measure(rows: u64, repetitions: u32) -> anyhow::Result<Vec<Figure>
     let folder = tempfile::tempdir()?;
     let duckdb = DUCKDB.install(folder.path());
     let mut figures = Vec::new();
-    for (layout, compression, name) in [
-        (Layout::AnyOrder, Compression::UNCOMPRESSED, "any order"),
-        (Layout::Sorted, Compression::UNCOMPRESSED, "sorted"),
-        (Layout::AnyOrder, Compression::SNAPPY, "any order, Snappy"),
-        (Layout::Sorted, Compression::SNAPPY, "sorted, Snappy"),
-        (Layout::HalfIsOne, Compression::UNCOMPRESSED, "half of all rows one person's"),
+    for (layout, compression, dictionaries, name) in [
+        (Layout::AnyOrder, Compression::UNCOMPRESSED, true, "any order"),
+        (Layout::Sorted, Compression::UNCOMPRESSED, true, "sorted"),
+        (Layout::AnyOrder, Compression::SNAPPY, true, "any order, Snappy"),
+        (Layout::Sorted, Compression::SNAPPY, true, "sorted, Snappy"),
+        (Layout::HalfIsOne, Compression::UNCOMPRESSED, true, "half of all rows one person's"),
+        (Layout::Sorted, Compression::UNCOMPRESSED, false, "sorted, texts without dictionaries"),
     ] {
-        let file = File::write(folder.path(), Table { rows, layout, compression }, name)?;
+        let file = File::write(folder.path(), Table { rows, layout, compression, dictionaries }, name)?;
         figures.extend(file.beside_plain(duckdb.as_ref(), repetitions)?);
-        if compression == Compression::UNCOMPRESSED && layout != Layout::HalfIsOne {
+        if compression == Compression::UNCOMPRESSED && layout != Layout::HalfIsOne && dictionaries {
             figures.extend(file.beside_bounded(duckdb.as_ref(), repetitions.min(MOST_SLOW_REPETITIONS))?);
         }
     }
@@ -46,7 +47,7 @@ pub(crate) fn measure(rows: u64, repetitions: u32) -> anyhow::Result<Vec<Figure>
 pub(crate) fn measure_spilling(rows: u64, repetitions: u32) -> anyhow::Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let duckdb = DUCKDB.install(folder.path());
-    let table = Table { rows, layout: Layout::AnyOrder, compression: Compression::UNCOMPRESSED };
+    let table = Table { rows, layout: Layout::AnyOrder, compression: Compression::UNCOMPRESSED, dictionaries: true };
     File::write(folder.path(), table, "any order")?.beside_plain(duckdb.as_ref(), repetitions)
 }
 
@@ -55,7 +56,7 @@ pub(crate) fn measure_private(sizes: &[u64], repetitions: u32) -> anyhow::Result
     let folder = tempfile::tempdir()?;
     let mut figures = Vec::new();
     for rows in sizes {
-        let table = Table { rows: *rows, layout: Layout::AnyOrder, compression: Compression::UNCOMPRESSED };
+        let table = Table { rows: *rows, layout: Layout::AnyOrder, compression: Compression::UNCOMPRESSED, dictionaries: true };
         let file = File::write(folder.path(), table, "any order")?;
         for peer in PRIVATE {
             let Some(installed) = peer.install(folder.path()) else { continue };

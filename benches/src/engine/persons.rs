@@ -53,7 +53,7 @@ const QUESTIONS: [OfPersons; 3] = [
 /// Speed and memory of each question.
 pub(crate) fn measure(rows: u64, repetitions: u32) -> anyhow::Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
-    let table = Table { rows, layout: Layout::AnyOrder, compression: Compression::UNCOMPRESSED };
+    let table = Table { rows, layout: Layout::AnyOrder, compression: Compression::UNCOMPRESSED, dictionaries: true };
     table.write(&folder.path().join("payments.parquet"))?;
     table.write_residents(&folder.path().join("residents.parquet"))?;
     let duckdb = DUCKDB.install(folder.path());

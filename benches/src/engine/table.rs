@@ -40,6 +40,8 @@ pub(crate) struct Table {
     pub(crate) rows: u64,
     pub(crate) layout: Layout,
     pub(crate) compression: Compression,
+    /// Whether texts have dictionaries in the file, as usual.
+    pub(crate) dictionaries: bool,
 }
 
 impl Table {
@@ -48,7 +50,11 @@ impl Table {
         let fields =
             [("person", DataType::Int64), ("month", DataType::Utf8), ("municipality", DataType::Utf8), ("amount", DataType::Int64)];
         let schema = Arc::new(Schema::new(fields.map(|(name, data_type)| Field::new(name, data_type, false)).to_vec()));
-        let properties = WriterProperties::builder().set_compression(self.compression).build();
+        let properties = WriterProperties::builder()
+            .set_compression(self.compression)
+            .set_column_dictionary_enabled("month".into(), self.dictionaries)
+            .set_column_dictionary_enabled("municipality".into(), self.dictionaries)
+            .build();
         let file = File::create(path).context("the table of the bench")?;
         let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?;
         let codes = codes();

@@ -86,8 +86,9 @@ pub struct EngineOptions {
     pub threads: NonZeroUsize,
     /// Rows of one batch.
     pub batch_rows: NonZeroUsize,
-    /// Most memory: half of it for bounding, which goes to a file when it needs more, and for a list of objections, which may take half of that half, three eighths for the binding's own SQL (a join that needs more
-    /// fails), the rest for batches on their way. Different texts of an open group key take at most a quarter of the first half; more are a failure. `None` sets no limit, and nothing goes to a file.
+    /// Most memory, in bytes. Half of it is for bounding, which goes to a file when it needs more; of that half a list of objections takes at most a half and
+    /// different texts of an open group key a quarter, and more is a failure. Three eighths are for the binding's SQL, where a join that needs more fails, and the
+    /// rest for batches on their way. `None` sets no limit, and nothing goes to a file.
     pub memory_bytes: Option<NonZeroUsize>,
     /// Folder for what does not fit the memory: unnamed files, encrypted with keys that no disk has seen.
     pub spill_folder: PathBuf,
@@ -243,7 +244,10 @@ impl DataFusionEngine {
             let work = Arc::new(Work { lowering, shape, kind, objectors, room, sorted, outcome: Mutex::default() });
             let physical: Arc<dyn ExecutionPlan> = Arc::new(BoundExec::new(inputs, Arc::clone(&work)));
             physical::check(&physical, plan)?;
-            let mut end = execute_stream(physical, context.task_ctx()).map_err(EngineError::execution)?;
+            let mut state = context.state();
+            // Whoever is done takes no parts of other readers, which may lie anywhere in the order.
+            state.config_mut().options_mut().execution.enable_file_stream_work_stealing &= !sorted;
+            let mut end = execute_stream(physical, state.task_ctx()).map_err(EngineError::execution)?;
             while let Some(batch) = end.next().await {
                 batch.map_err(EngineError::execution)?;
             }
@@ -339,7 +343,10 @@ async fn scan(
         }
     }
     let physical = read_columns(context, bound, needed.iter().map(|needed| needed.name.as_str()), in_order).await.map_err(binding)?;
-    Ok((physical, kind))
+    let few = |needed: &Needed| matches!(&needed.reading, Reading::Code(codes) if codes.are_few());
+    let codes: Vec<usize> = needed.iter().zip(0..).filter(|(needed, _)| few(needed)).map(|(_, place)| place).collect();
+    let physical = source::dictionaries::keep(physical, &codes, context).await;
+    Ok((physical.map_err(|error| binding(error.strip_backtrace()))?, kind))
 }
 
 /// Two tables of which one has whole numbers for units and the other has texts: `7` and `'007'` may be one person or two.

@@ -222,11 +222,12 @@ impl Work {
         }
         let mut runs = Vec::new();
         while let Some(reader) = readers.join_next().await {
-            match reader.map_err(EngineError::execution)?? {
-                Ok(run) => runs.push(run),
-                // The other readers stop with the set.
-                Err(Disorder) => return Ok(Outcome::Disorder),
-            }
+            let Ok(run) = reader.map_err(EngineError::execution)?? else {
+                // What the other readers hold is wanted for the second reading.
+                readers.shutdown().await;
+                return Ok(Outcome::Disorder);
+            };
+            runs.push(run);
         }
         let start = Instant::now();
         let totals = Mutex::new(Totals::zero(&self.shape));

@@ -19,10 +19,14 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// Which of a person's groups stay, ascending. `places` are theirs, all different; `key` gives the person's in a partition.
+    /// Which of a person's groups stay, ascending. `places` are first words of their rows, no two of the same cell and partition; `key` gives the person's in a partition.
     pub(super) fn of(&mut self, shape: &Shape, places: &[u64], key: impl Fn(u32) -> Key) -> &[usize] {
         self.stay.clear();
         let most = shape.max_groups as usize;
+        if places.len() <= most {
+            self.stay.extend(0..places.len());
+            return &self.stay;
+        }
         if shape.partitions.len() == 1 {
             self.number(key(0), places.iter().map(|place| cell_of(*place)));
             self.choose(most, |group| group);
@@ -33,6 +37,10 @@ impl Choice {
         sorted.extend(places.iter().zip(0..).map(|(place, group)| (partition_of(*place), group)));
         sorted.sort_unstable();
         for groups in sorted.chunk_by(|a, b| a.0 == b.0) {
+            if groups.len() <= most {
+                self.stay.extend(groups.iter().map(|(_, group)| *group));
+                continue;
+            }
             self.number(key(groups[0].0), groups.iter().map(|(_, group)| cell_of(places[*group])));
             self.choose(most, |group| groups[group].1);
         }

@@ -7,7 +7,7 @@ use super::shape::{Shape, SharedShape, Totals};
 use super::whole::Whole;
 use crate::read::UnitKind;
 
-/// Entries for persons in the beginning, and at least for each person, so that nearly everybody is found at once.
+/// Slots of an empty table of persons, and the fewest slots a person, so that nearly everybody is found at the first look.
 const FIRST_SLOTS: usize = 1024;
 const SLOTS_PER_PERSON: usize = 4;
 
@@ -141,7 +141,7 @@ impl Gather {
         let (slots, known, ends) = (self.slots.as_slice(), self.units.as_slice(), self.ends.as_mut_slice());
         for unit in units {
             // Of a free slot the number is none.
-            let number = slots[place_in(self.hasher.person(unit, 0), slots.len() - 1)].wrapping_sub(1);
+            let number = slots[Hasher::slot(self.hasher.person(unit, 0), slots.len() - 1)].wrapping_sub(1);
             if known.get(number as usize) != Some(&unit) {
                 return Some(unit);
             }
@@ -154,7 +154,7 @@ impl Gather {
     /// The number of a person, new or not.
     fn seek(&mut self, unit: u64) -> u32 {
         let mask = self.slots.len() - 1;
-        let mut slot = place_in(self.hasher.person(unit, 0), mask);
+        let mut slot = Hasher::slot(self.hasher.person(unit, 0), mask);
         loop {
             let entry = self.slots[slot];
             if entry == 0 {
@@ -185,7 +185,7 @@ impl Gather {
         self.slots.clear();
         self.slots.resize(size, 0);
         for (unit, number) in self.units.iter().zip(1..) {
-            let mut slot = place_in(self.hasher.person(*unit, 0), size - 1);
+            let mut slot = Hasher::slot(self.hasher.person(*unit, 0), size - 1);
             while self.slots[slot] != 0 {
                 slot = (slot + 1) & (size - 1);
             }
@@ -235,9 +235,4 @@ fn order<'o, const WORDS: usize, const KEPT: usize>(
         to[*end] = kept(row);
         *end += 1;
     }
-}
-
-#[inline]
-fn place_in(hash: u64, mask: usize) -> usize {
-    usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0) & mask
 }

@@ -29,6 +29,13 @@ impl Hasher {
         Self::fold(unit ^ self.k0, self.k1.wrapping_add(u64::from(partition) << 32))
     }
 
+    /// Where to look first among slots, whose number is a power of two and one more than `mask`: the lowest bits of a hash, as the highest ones choose the part
+    /// of the data.
+    #[inline]
+    pub(crate) fn slot(hash: u64, mask: usize) -> usize {
+        usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0) & mask
+    }
+
     /// The word of a text.
     #[inline]
     pub(crate) fn text(self, words: &[u64]) -> u64 {

@@ -8,7 +8,7 @@
 //! a message of two words. A cascade of pseudo-random functions is one (Bellare, Canetti and Krawczyk 1996),
 //! so nobody who does not choose ids by hand can foresee which groups stay, and a person's groups are chosen apart from other persons'
 //! and from other queries'. Privacy does not rest on it: the sensitivity holds for any choice that depends on that person's rows alone.
-//! It serves fairness: no group is kept more often than another. The person's key is worked out once, and only for a person beyond the bounds.
+//! It serves fairness: no group is kept more often than another. The person's key is worked out where a bound binds and not elsewhere.
 
 use commun_domain::calendar::Period;
 use commun_domain::ids::QueryId;

@@ -196,7 +196,7 @@ impl Shape {
         }
     }
 
-    /// The key of a person's choice, from the full id: the text of `text_of`'s form, or the decimal text of an integer.
+    /// The key of a person's choice, from the full id: the text as `rows::push_text` writes it, or the decimal text of an integer.
     pub(crate) fn person_key(&self, kind: UnitKind, unit: u64, text: &[u64], partition: u32) -> Key {
         let mut digits = [0; MAX_DIGITS];
         match kind {

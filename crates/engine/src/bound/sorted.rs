@@ -1,5 +1,6 @@
 //! Input that is declared sorted by person: each is bounded when all rows are there (`whole`); what waits meanwhile are rows of one person. Who has very many
-//! rows, who may have some in another reader's part, and all where there is a histogram, pass through one small table, which is emptied from time to time.
+//! rows, and all where there is a histogram, pass through a small table, which is emptied from time to time. A reader's first person, who may have rows in another's
+//! part, has a table apart, and it and whoever is last wait there until all readers are done.
 //!
 //! The claim is checked as far as it is used: within a reader's rows the unit never becomes smaller, and the readers' ranges do not
 //! overlap, except that the last person of one may be the first of another. The first disorder ends this path, and the query begins again on
@@ -41,7 +42,7 @@ pub(crate) struct SortedRun {
     hasher: Hasher,
     whole: Option<Whole>,
     table: Table,
-    /// The first person, who may have rows in another run, as those have who are in the table at the end.
+    /// The first person, who may have rows in another run, as may whoever is in `table` or waits at the end.
     edge: Table,
     at_first: bool,
     first: Option<Unit>,
@@ -88,8 +89,8 @@ impl SortedRun {
     /// Adds the rows of a batch.
     pub(crate) fn add(&mut self, rows: &Rows) -> Result<(), Disorder> {
         let shape = SharedShape::clone(&self.shape);
-        let signed = |unit: i64, partition| shape.person_key(UnitKind::Signed, unit.cast_unsigned(), &[], partition);
-        let unsigned = |unit: u64, partition| shape.person_key(UnitKind::Unsigned, unit, &[], partition);
+        let signed = |unit: i64, partition| Unit::Signed(unit).key(&shape, partition);
+        let unsigned = |unit: u64, partition| Unit::Unsigned(unit).key(&shape, partition);
         match &rows.units {
             Units::Signed(units, _) => self.add_units(rows, &rows.kept.of(units), Unit::Signed, signed),
             Units::Unsigned(units, _) => self.add_units(rows, &rows.kept.of(units), Unit::Unsigned, unsigned),

@@ -33,7 +33,7 @@ const HEAD: usize = 2;
 const LINKS: usize = 2;
 
 /// Most groups of a block.
-const MOST_PLACES: usize = 4;
+const MOST_BLOCK_GROUPS: usize = 4;
 
 /// The second word of a block that is chained to another.
 const CHAINED: u64 = u64::MAX;
@@ -76,7 +76,7 @@ impl Table {
     pub(crate) fn new(shape: SharedShape, kind: UnitKind, hasher: Hasher) -> Self {
         let sum_words = shape.sum_words();
         // Of wide groups a person is not given more than it has.
-        let places = if sum_words > 8 { 1 } else { MOST_PLACES.min(shape.max_groups as usize).max(1) };
+        let places = if sum_words > 8 { 1 } else { MOST_BLOCK_GROUPS.min(shape.max_groups as usize).max(1) };
         let simple = places == shape.max_groups as usize && kind != UnitKind::Text;
         let cells_at = if simple { HEAD } else { HEAD + 1 };
         let sums_at = cells_at + places.div_ceil(2);
@@ -155,7 +155,7 @@ impl Table {
     #[inline]
     pub(crate) fn person(&mut self, unit: u64, partition: u32, text: &[u64]) -> u32 {
         let mask = self.slots.len() - 1;
-        let mut slot = place_in(self.hasher.person(unit, partition), mask);
+        let mut slot = Hasher::slot(self.hasher.person(unit, partition), mask);
         loop {
             let entry = self.slots[slot];
             if entry == 0 {
@@ -176,7 +176,7 @@ impl Table {
         let mut slots = vec![0; size];
         for block in (0..self.len_blocks()).filter(|block| self.is_first(*block)) {
             let (unit, partition) = self.who(block);
-            let mut slot = place_in(self.hasher.person(unit, partition), size - 1);
+            let mut slot = Hasher::slot(self.hasher.person(unit, partition), size - 1);
             while slots[slot] != 0 {
                 slot = (slot + 1) & (size - 1);
             }
@@ -364,12 +364,6 @@ impl Table {
         let at = (group.block as usize * self.places + group.place) * width;
         &mut self.bins[at..at + width]
     }
-}
-
-/// Where to look first: the lowest bits, as the highest ones choose the part of the data that the table holds.
-#[inline]
-fn place_in(hash: u64, mask: usize) -> usize {
-    usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0) & mask
 }
 
 #[inline]

@@ -112,6 +112,16 @@ async fn sorted_files_are_read_once_and_a_wrong_claim_costs_a_second_reading_and
                 assert!(found == expected && passes == 1, "{format} {threads} {batch_rows} {condition}: {passes} readings");
             }
         }
+        if format == "parquet" {
+            // More files than readers.
+            let parts = tempfile::tempdir().unwrap();
+            std::fs::create_dir(parts.path().join("raw.file")).unwrap();
+            for (rows, part) in case.rows.chunks(250).zip('a'..) {
+                write_parquet(&parts.path().join(format!("raw.file/{part}")), rows, kind);
+            }
+            let (found, passes) = run(&case, binding(format, true, ""), parts.path(), options(3, 100)).await;
+            assert!(found == expected && passes == 1, "of twelve files: {passes} readings");
+        }
         case.rows[1_200..2_100].reverse();
         write(&case.rows);
         let (found, passes) = run(&case, binding(format, true, ""), folder.path(), options(2, 100)).await;

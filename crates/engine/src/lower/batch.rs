@@ -66,7 +66,7 @@ impl Lowering {
             let on_grid = match &key.value {
                 None => key.extend(&mut places, &partitions, rows),
                 Some(value) => match columns.plain(value, plain_codes).filter(|_| key.is_code()) {
-                    Some((codes, texts)) => key.extend_codes(&mut places, codes, texts),
+                    Some(codes) => key.extend_codes(&mut places, &codes),
                     None => key.extend(&mut places, &batch.value(value), rows),
                 },
             };

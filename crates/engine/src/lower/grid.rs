@@ -1,6 +1,5 @@
 //! From a key's value to its place in the grid.
 
-use arrow::array::StringViewArray;
 use arrow::buffer::BooleanBuffer;
 use commun_domain::plan::{Key, KeySource, PrivatePlan, Value};
 use fearless_simd::{Level, Simd, dispatch};
@@ -8,7 +7,7 @@ use fearless_simd::{Level, Simd, dispatch};
 use super::fault;
 use crate::EngineError;
 use crate::eval::{Ints, both};
-use crate::read::Codes;
+use crate::read::PlainCodes;
 
 /// Widest range of declared values for which a table of places is made.
 const TABLE_SPAN: i128 = 1 << 21;
@@ -90,8 +89,8 @@ impl GridKey {
     }
 
     /// [`GridKey::extend`] for a column of codes, if [`GridKey::is_code`].
-    pub(super) fn extend_codes(&self, cells: &mut Vec<u64>, codes: &Codes, texts: &StringViewArray) -> Option<BooleanBuffer> {
-        let (places, cardinality) = (codes.find(texts), self.cardinality);
+    pub(super) fn extend_codes(&self, cells: &mut Vec<u64>, codes: &PlainCodes<'_>) -> Option<BooleanBuffer> {
+        let (places, cardinality) = (codes.places(), self.cardinality);
         let level = Level::new();
         let greatest = dispatch!(level, simd => simd.vectorize(#[inline(always)] || places.iter().fold(0, |most, place| most.max(*place))));
         let all = greatest < cardinality;

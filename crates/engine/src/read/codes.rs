@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, StringViewArray};
+use arrow::array::{Array, ArrayRef, StringViewArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use fearless_simd::{Level, Simd, dispatch};
 
@@ -24,19 +24,57 @@ const NONE: u32 = u32::MAX;
 /// A slot that is free: the length is that of no short text.
 const FREE: u128 = u128::MAX;
 
-/// Spread numbers by their highest bits (Knuth, volume 3, 6.4: the golden ratio of 2^64, and another odd number without a pattern).
+/// Spread numbers over 64 bits (Knuth, volume 3, 6.4: the golden ratio of 2^64, and another odd number without a pattern).
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 const SPREAD_AGAIN: u64 = 0xD6E8_FEB8_6659_FD93;
 
-/// Codes of a bucket, on average, and slots of a code, at least.
+/// Codes of a bucket, at most on average, and slots of a code, at least.
 const BUCKET_CODES: usize = 2;
 const CODE_SLOTS: usize = 2;
 
 /// Most codes of a bucket that are sent to slots: without a pattern hardly any has ten. What a list can cost is bounded so, whoever wrote it.
 const MOST_BUCKET_CODES: usize = 16;
 
-/// Numbers that are tried for a bucket.
+/// Numbers that are tried for a bucket, and for each code of a list.
 const TRIES: u64 = 1 << 12;
+const TRIES_PER_CODE: u64 = 1 << 6;
+
+/// Most codes of a list that are few.
+const FEW: usize = 1 << 12;
+
+/// A column of codes, none of them NULL.
+pub(crate) enum PlainCodes<'a> {
+    Texts {
+        codes: &'a Codes,
+        texts: &'a StringViewArray,
+    },
+    /// By row, which of the values it has. A value may be NULL all the same.
+    Dictionary {
+        codes: &'a Codes,
+        keys: &'a [i32],
+        values: &'a ArrayRef,
+    },
+}
+
+impl PlainCodes<'_> {
+    /// The place of each row's code, `u32::MAX` for one that is not in the list.
+    pub(crate) fn places(&self) -> Vec<u32> {
+        match self {
+            Self::Texts { codes, texts } => codes.find(texts),
+            Self::Dictionary { codes, keys, values } => {
+                let texts = Texts::read(values);
+                let place = |value: usize| texts.get(value).and_then(|text| codes.find_one(text)).unwrap_or(NONE);
+                // The last one is for keys that are none.
+                let places: Vec<u32> = (0..texts.len()).map(place).chain([NONE]).collect();
+                let last = places.len() - 1;
+                dispatch!(Level::new(), simd => simd.vectorize(
+                    #[inline(always)]
+                    || keys.iter().map(|key| places[(key.cast_unsigned() as usize).min(last)]).collect()
+                ))
+            }
+        }
+    }
+}
 
 /// Places of the codes of a list. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,6 +82,8 @@ pub(crate) struct Codes(Arc<Table>);
 
 #[derive(Debug)]
 struct Table {
+    /// How many there are.
+    codes: usize,
     /// By bucket, the number that sends its codes to their slots.
     moves: Vec<u64>,
     bucket_shift: u32,
@@ -70,10 +110,13 @@ impl Codes {
             match inline(code.as_bytes()) {
                 Some(key) => {
                     let bucket = &mut buckets[table.bucket(spread(key))];
-                    let known = bucket.iter().any(|(other, _)| *other == key);
-                    if !known && bucket.len() < MOST_BUCKET_CODES {
+                    let (known, alike) = bucket.iter().fold((false, false), |(known, alike), (other, _)| {
+                        (known || *other == key, alike || spread(*other) == spread(key))
+                    });
+                    if !known && !alike && bucket.len() < MOST_BUCKET_CODES {
                         bucket.push((key, place));
                     } else if !known {
+                        // No number could tell it from another one, or there is no room.
                         table.others.entry((*code).into()).or_insert(place);
                     }
                 }
@@ -85,20 +128,27 @@ impl Codes {
         let mut order: Vec<usize> = (0..buckets.len()).collect();
         // Large ones first, as long as there is room.
         order.sort_by_key(|bucket| std::cmp::Reverse(buckets[*bucket].len()));
+        let mut tries = TRIES.max(TRIES_PER_CODE * codes.len() as u64);
         for bucket in order {
-            if !table.settle(bucket, &buckets[bucket]) {
+            if !table.settle(bucket, &buckets[bucket], &mut tries) {
                 table.others.extend(buckets[bucket].iter().map(|(_, place)| (codes[*place as usize].into(), *place)));
             }
         }
         Self(Arc::new(table))
     }
 
+    /// Whether the list is so short that columns of it have few texts.
+    pub(crate) fn are_few(&self) -> bool {
+        self.0.codes <= FEW
+    }
+
     pub(crate) fn place(&self, text: &str) -> Option<i64> {
-        let place = match inline(text.as_bytes()).and_then(|key| self.0.look(key)) {
-            Some(place) => place,
-            None => self.other(text),
-        };
-        (place != NONE).then(|| i64::from(place))
+        self.find_one(text).map(i64::from)
+    }
+
+    fn find_one(&self, text: &str) -> Option<u32> {
+        let place = inline(text.as_bytes()).and_then(|key| self.0.look(key)).unwrap_or_else(|| self.other(text));
+        (place != NONE).then_some(place)
     }
 
     /// The place of each row's text; NULL for one that is not in the list.
@@ -109,8 +159,12 @@ impl Codes {
         let (views, known) = (array.views(), array.nulls().map(NullBuffer::inner));
         if let Some(only) = self.0.only {
             // A list of one code is what a question about one month has; mostly every row is of it. No early end, so that many are compared at a time.
-            let all = || views.iter().fold(0, |other, view| other | (*view ^ only)) == 0;
-            if known.is_none() && dispatch!(Level::new(), simd => simd.vectorize(all)) {
+            if known.is_none()
+                && dispatch!(Level::new(), simd => simd.vectorize(
+                    #[inline(always)]
+                    || views.iter().fold(0, |other, view| other | (*view ^ only)) == 0
+                ))
+            {
                 return Ints::constant(0);
             }
             let equal = BooleanBuffer::collect_bool(views.len(), |row| views[row] == only);
@@ -126,10 +180,13 @@ impl Codes {
     }
 
     /// The place of each row's text, `u32::MAX` for a stranger, and anything for NULL.
-    pub(crate) fn find(&self, texts: &StringViewArray) -> Vec<u32> {
+    fn find(&self, texts: &StringViewArray) -> Vec<u32> {
         let mut places = self.look(texts.views());
-        let greatest = || places.iter().fold(0, |greatest, place| greatest.max(*place));
-        if dispatch!(Level::new(), simd => simd.vectorize(greatest)) == NONE && !self.0.others.is_empty() {
+        let greatest = dispatch!(Level::new(), simd => simd.vectorize(
+            #[inline(always)]
+            || places.iter().fold(0, |greatest, place| greatest.max(*place))
+        ));
+        if greatest == NONE && !self.0.others.is_empty() {
             for (place, row) in places.iter_mut().zip(0..) {
                 if *place == NONE && texts.is_valid(row) {
                     *place = self.other(texts.value(row));
@@ -157,6 +214,7 @@ impl Table {
     fn free(codes: usize) -> Self {
         let (buckets, slots) = ((codes / BUCKET_CODES).next_power_of_two().max(2), (codes * CODE_SLOTS).next_power_of_two().max(2));
         Self {
+            codes,
             moves: vec![0; buckets],
             bucket_shift: 64 - buckets.trailing_zeros(),
             keys: vec![FREE; slots],
@@ -186,10 +244,11 @@ impl Table {
         self.places.get(slot).copied()
     }
 
-    /// Finds slots for the codes of a bucket.
-    fn settle(&mut self, bucket: usize, codes: &[(u128, u32)]) -> bool {
+    /// Finds slots for the codes of a bucket, while there are tries.
+    fn settle(&mut self, bucket: usize, codes: &[(u128, u32)], tries: &mut u64) -> bool {
         let mut slots = Vec::with_capacity(codes.len());
-        for number in 0..TRIES {
+        for number in 0..TRIES.min(*tries) {
+            *tries -= 1;
             let moved = number.wrapping_mul(SPREAD);
             slots.clear();
             slots.extend(codes.iter().map(|(key, _)| self.slot(spread(*key), moved)));
@@ -210,26 +269,31 @@ impl Table {
 /// A code's number, spread over 64 bits.
 #[inline]
 fn spread(key: u128) -> u64 {
-    let folded = u64::try_from(key & u128::from(u64::MAX)).unwrap_or(0) ^ u64::try_from(key >> 64).unwrap_or(0).rotate_left(29);
-    folded.wrapping_mul(SPREAD)
+    let (low, high) = (u64::try_from(key & u128::from(u64::MAX)).unwrap_or(0), u64::try_from(key >> 64).unwrap_or(0));
+    // The halves are not laid one over the other as they are: the digits of codes would cancel each other.
+    let mixed = low.wrapping_mul(SPREAD_AGAIN).wrapping_add(high);
+    (mixed ^ mixed >> 32).wrapping_mul(SPREAD)
 }
 
+/// A short text as a view holds it: its length in the lowest four bytes, and then what it says.
 #[inline]
 fn inline(text: &[u8]) -> Option<u128> {
-    if text.len() > INLINE_BYTES {
-        return None;
-    }
-    let mut bytes = [0; 16];
-    bytes[0] = u8::try_from(text.len()).unwrap_or(0);
-    bytes[4..4 + text.len()].copy_from_slice(text);
-    Some(u128::from_le_bytes(bytes))
+    // From its first and its last bytes, which may be the same ones.
+    let joined = |first: u64, last: u64, bytes: usize| u128::from(first) | u128::from(last) << (8 * (text.len() - bytes));
+    let says = match (text.first_chunk::<8>(), text.last_chunk::<8>(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        _ if text.len() > INLINE_BYTES => return None,
+        (Some(first), Some(last), ..) => joined(u64::from_le_bytes(*first), u64::from_le_bytes(*last), 8),
+        (.., Some(first), Some(last)) => joined(u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into(), 4),
+        _ => text.iter().rev().fold(0, |says, byte| says << 8 | u128::from(*byte)),
+    };
+    Some(says << 32 | text.len() as u128)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, LargeStringArray, StringArray};
+    use arrow::array::{LargeStringArray, StringArray};
 
     use super::*;
 
@@ -254,12 +318,29 @@ mod tests {
     }
 
     #[test]
+    fn a_short_text_is_the_number_that_a_view_has() {
+        let text = "0123456789éab";
+        for length in (0..=text.len()).filter(|length| text.is_char_boundary(*length)) {
+            let text = &text[..length];
+            let view = StringViewArray::from_iter_values([text]).views()[0];
+            assert_eq!(inline(text.as_bytes()), (length <= INLINE_BYTES).then_some(view), "{text}");
+        }
+    }
+
+    #[test]
     fn nearly_every_short_code_has_a_slot() {
-        for number in [1, 2, 3, 581, 20_000] {
-            let list: Vec<String> = (0..number).map(|code| format!("{}", 11_001 + code * 7)).collect();
+        let every = |number: usize, step: usize| (0..number).map(move |code| format!("{:05}", code * step)).collect::<Vec<_>>();
+        let days = (1..=12).flat_map(|month| (1..=31).map(move |day| format!("2020{month:02}{day:02}"))).collect();
+        let months = (2005..2025).flat_map(|year| (1..=12).map(move |month| format!("{year}-{month:02}"))).collect();
+        let municipalities =
+            (1..=9).flat_map(|province| (1..=99).map(move |place| format!("{province}{}{place:03}", place % 4 + 1))).collect();
+        for list in
+            [every(1, 1), every(2, 1), every(3, 7), every(14_000, 7), every(12_367, 8), every(100_000, 1), days, months, municipalities]
+        {
+            let list: Vec<String> = list;
             let codes = Codes::new(list.iter().map(String::as_str));
             assert!(list.iter().zip(0..).all(|(code, place)| codes.place(code) == Some(place)));
-            assert!(codes.0.others.len() <= number / 1000, "{} of {number}", codes.0.others.len());
+            assert!(codes.0.others.len() <= list.len() / 1000, "{} of {}", codes.0.others.len(), list.len());
         }
     }
 
@@ -275,11 +356,13 @@ mod tests {
             .take(600)
             .collect();
         let codes = Codes::new(crowded.iter().map(String::as_str));
-        assert!(crowded.len() == 600 && codes.0.others.len() >= 600 - MOST_BUCKET_CODES * 2);
+        assert!(crowded.len() == 600 && codes.0.others.len() >= 600 - MOST_BUCKET_CODES);
         assert!(crowded.iter().zip(0..).all(|(code, place)| codes.place(code) == Some(place)));
         let mut table = Table::free(2);
         table.keys.fill(0);
-        assert!(!table.settle(0, &[(1, 0)]), "there is no free slot");
+        let mut tries = 2 * TRIES;
+        assert!(!table.settle(0, &[(1, 0)], &mut tries), "there is no free slot");
+        assert!(tries == TRIES && !table.settle(0, &[(1, 0)], &mut 3));
     }
 
     #[test]

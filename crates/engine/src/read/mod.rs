@@ -10,15 +10,15 @@ mod text;
 mod times;
 mod units;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
-use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Float64Type, Int64Type, UInt64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Float64Type, Int32Type, Int64Type, UInt64Type};
 use commun_domain::contract::{CodeList, ColumnType};
 
 use crate::eval::{Ints, within};
 
-pub(crate) use codes::Codes;
+pub(crate) use codes::{Codes, PlainCodes};
 pub(crate) use text::Texts;
 pub(crate) use times::seconds;
 pub(crate) use units::{MAX_UNIT_BYTES, UnitKind, Units, is_unit};
@@ -110,7 +110,13 @@ fn validity(array: &dyn Array) -> Option<BooleanBuffer> {
 /// Reads a column. A unit has no integer for its value, nor has open text without its names: they read as NULL here ([`Units`] and [`Texts`] read them).
 pub(crate) fn ints(array: &ArrayRef, reading: &Reading) -> Ints {
     if let Some(dictionary) = array.as_any_dictionary_opt() {
+        if dictionary.values().len() > array.len() {
+            return ints(&unpacked(array), reading);
+        }
         let values = ints(dictionary.values(), reading);
+        if let (1, 0) = (dictionary.values().len(), array.null_count()) {
+            return values.get(0).map_or_else(|| Ints::null(array.len()), Ints::constant);
+        }
         let keys = cast_or_null(&dictionary.keys().slice(0, array.len()), &DataType::Int64);
         let keys = keys.as_primitive::<Int64Type>();
         let known = dictionary.values().len();
@@ -143,10 +149,18 @@ pub(crate) fn plain_integers<'a>(array: &'a ArrayRef, reading: &Reading) -> Opti
     (integers.null_count() == 0 && lo <= hi).then(|| (&integers.values()[..], *lo, *hi))
 }
 
-/// A column of codes, none of them NULL, whose places are found text by text.
-pub(crate) fn plain_codes<'a>(array: &'a ArrayRef, reading: &'a Reading) -> Option<(&'a Codes, &'a StringViewArray)> {
-    let (Reading::Code(codes), Some(texts)) = (reading, array.as_string_view_opt()) else { return None };
-    (texts.null_count() == 0).then_some((codes, texts))
+/// A column of codes, none of them NULL, whose places are found without making integers of them.
+pub(crate) fn plain_codes<'a>(array: &'a ArrayRef, reading: &'a Reading) -> Option<PlainCodes<'a>> {
+    let Reading::Code(codes) = reading else { return None };
+    if array.null_count() > 0 {
+        None
+    } else if let Some(texts) = array.as_string_view_opt() {
+        Some(PlainCodes::Texts { codes, texts })
+    } else {
+        let dictionary = array.as_dictionary_opt::<Int32Type>()?;
+        let (keys, values) = (&dictionary.keys().values()[..], dictionary.values());
+        (values.len() <= keys.len()).then_some(PlainCodes::Dictionary { codes, keys, values })
+    }
 }
 
 /// A column of open text whose names are not known.

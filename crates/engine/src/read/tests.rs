@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Date32Array, Date64Array, Decimal128Array, Decimal256Array, DictionaryArray, Float64Array, Int8Array, StringArray,
-    TimestampMicrosecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
+    Date32Array, Date64Array, Decimal128Array, Decimal256Array, DictionaryArray, Float64Array, Int8Array, Int32Array, StringArray,
+    StringViewArray, TimestampMicrosecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
 };
 use arrow::datatypes::{Int32Type, TimeUnit};
 use commun_domain::plan::time;
@@ -61,8 +61,41 @@ fn a_dictionary_is_read_by_its_values() {
     let codes = Reading::Code(Codes::new(["b", "a"].into_iter()));
     let array: DictionaryArray<Int32Type> = vec![Some("a"), None, Some("b"), Some("z"), Some("a")].into_iter().collect();
     assert_eq!(read(array, &codes), [Some(1), None, Some(0), None, Some(1)]);
+    // One value for all rows, that is in the list or is not, or not for all; more values than rows.
+    for (texts, expected) in [
+        (vec![Some("a"), Some("a")], [Some(1), Some(1)]),
+        (vec![Some("z"), Some("z")], [None, None]),
+        (vec![None, Some("a")], [None, Some(1)]),
+        (vec![None, None], [None, None]),
+    ] {
+        let array: DictionaryArray<Int32Type> = texts.into_iter().collect();
+        assert_eq!(read(array, &codes), expected);
+    }
+    let array: DictionaryArray<Int32Type> = vec!["b", "z", "a", "x"].into_iter().collect();
+    assert_eq!(read(array.slice(1, 2), &codes), [None, Some(1)]);
     let array: DictionaryArray<Int32Type> = vec![Some("1.2"), Some("x"), Some("1.2")].into_iter().collect();
     assert_eq!(read(array.slice(1, 2), &NUMBER), [None, Some(12)]);
+}
+
+#[test]
+fn plain_codes_are_found_by_row_or_by_value() {
+    let codes = Reading::Code(Codes::new(["b", "a", "a long one, in no view"].into_iter()));
+    let places = |array: &ArrayRef| plain_codes(array, &codes).map(|plain| plain.places());
+    let texts = ["a", "z", "a long one, in no view", "b", "a"];
+    let found = vec![1, u32::MAX, 2, 0, 1];
+    let dictionary: DictionaryArray<Int32Type> = texts.into_iter().collect();
+    let arrays: [ArrayRef; 2] = [Arc::new(StringViewArray::from_iter_values(texts)), Arc::new(dictionary.clone())];
+    for array in arrays {
+        assert_eq!(places(&array).as_ref(), Some(&found));
+        assert_eq!(places(&array.slice(1, 4)).as_deref(), Some(&found[1..]));
+    }
+    // A value that is NULL is no code; rows that are NULL, and fewer rows than values, go another way.
+    let values: ArrayRef = Arc::new(StringArray::from(vec![None, Some("b")]));
+    let of_keys = |keys: Vec<Option<i32>>| Arc::new(DictionaryArray::new(Int32Array::from(keys), Arc::clone(&values))) as ArrayRef;
+    assert_eq!(places(&of_keys(vec![Some(1), Some(0)])), Some(vec![0, u32::MAX]));
+    assert_eq!(places(&of_keys(vec![Some(1), None])), None);
+    assert_eq!(places(&of_keys(vec![Some(1)])), None);
+    assert_eq!(places(&(Arc::new(StringArray::from(vec!["b"])) as ArrayRef)), None);
 }
 
 #[test]

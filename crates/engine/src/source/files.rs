@@ -37,7 +37,7 @@ impl fmt::Display for Files {
     }
 }
 
-/// Memory of a query. Buffers are as long as they were ever wanted.
+/// Buffers of a query. One never becomes shorter, so its length is the most that was asked of it.
 #[derive(Default)]
 struct Memory {
     free: Vec<Vec<u8>>,

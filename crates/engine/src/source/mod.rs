@@ -1,8 +1,9 @@
 //! Opens a binding's files and plans its SQL, with everything switched off that would let data steer the plan or make it fail.
 //!
-//! Only [`open`] touches files, and only their schemas: the CSV header row, the Parquet footer.
+//! Until the plan runs only schemas are read: the CSV header row, the Parquet footer. Rows are read through `csv` and `files`.
 
 pub(crate) mod csv;
+pub(crate) mod dictionaries;
 mod files;
 
 use std::path::{Path, PathBuf};

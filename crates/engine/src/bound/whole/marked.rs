@@ -1,5 +1,5 @@
-//! The groups of one person, with the sums of all lanes. They are found by marks on the places of grid and partitions, which are never cleared: each person's
-//! groups have marks that nobody had before.
+//! The groups of one person, with the sums of all lanes. They are found by marks on the places of grid and partitions, which are cleared only when
+//! their numbers run out: each person's groups have marks that nobody had before.
 
 use crate::bound::shape::Shape;
 
@@ -59,7 +59,7 @@ impl Marked {
     #[inline]
     fn group(&mut self, shape: &Shape, place: u64) -> usize {
         let mark = &mut self.marks[shape.place_number(place)];
-        // Marks of others are smaller than all of this person's, and become greater than its last.
+        // Marks of others are smaller than `base`; the subtraction wraps, so they come out above `groups`.
         let known = mark.wrapping_sub(self.base) as usize;
         if known < self.groups {
             return known;

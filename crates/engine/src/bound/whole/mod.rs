@@ -15,14 +15,15 @@ use super::words::{add_counted, words_of};
 use marked::Marked;
 use packed::{MOST_PACKED, Packed};
 
-/// Most places of grid and partitions: what is kept for each takes twelve bytes.
+/// Most places of grid and partitions. Beside the sums, of eight bytes a word and cell, each takes eight bytes in `packed` and, once it is wanted, four in
+/// `marked`. No meter counts these: they follow from the question alone.
 const MOST_PLACES: usize = 1 << 20;
 
-/// Rows after which a person with many groups is cut down to those that stay so far. A group that was cut off never stays in the end.
+/// Rows after which a person with more groups than that is cut down to those that stay so far. A group that was cut off never stays in the end.
 const PIECE_ROWS: usize = 4096;
 
 /// Most rows that are added up before their sums go to the totals: twice as many values that share the word of their place, which have at most 24 bits, fit one
-/// word.
+/// word. Twice, as rows that wait for their person's last may have been counted before and are added after.
 const MOST_ROWS: usize = 1 << 39;
 
 /// What is added up, and in which words of a cell.
@@ -41,7 +42,8 @@ enum Form {
 pub(super) struct Whole {
     shape: SharedShape,
     form: Form,
-    /// Most rows of a person for which no bound on rows or values can bind.
+    /// Most rows of a person that go to `sums` without a bound: as many as surely reach none, and no more than fit `packed`. Who has more goes through `marked`,
+    /// and from there to the totals, as sums of cells may have other words.
     most_rows: usize,
     /// Sums of all such persons, so many words a cell.
     sums: Vec<u64>,
@@ -134,9 +136,11 @@ impl Whole {
     ) {
         let Self { shape, form, sums, packed, choice, .. } = self;
         let number = |place| number(shape, place);
+        let mut left = 0;
         for piece in rows.chunks(PIECE_ROWS) {
-            if packed.places().len() > PIECE_ROWS {
+            if is_cut(packed.places().len(), left) {
                 packed.keep(choice.of(shape, packed.places(), &key), number);
+                left = packed.places().len();
             }
             match *form {
                 Form::CountAndNarrow(value) => packed.add(piece, number, |row| packed::word(1, value.above_base_in(row))),
@@ -156,9 +160,11 @@ impl Whole {
     fn add_marked(&mut self, rows: &[u64], totals: Option<&mut Totals>, key: impl Fn(u32) -> Key) {
         let Self { shape, form, sums, words, marked, choice, .. } = self;
         let row_words = shape.row_words - 1;
+        let mut left = 0;
         for piece in rows.chunks(PIECE_ROWS * row_words) {
-            if marked.places().len() > PIECE_ROWS {
+            if is_cut(marked.places().len(), left) {
                 marked.keep(shape, choice.of(shape, marked.places(), &key));
+                left = marked.places().len();
             }
             match *form {
                 Form::CountAndNarrow(value) => marked.add::<1, 3>(shape, piece, |sums, row| count_and_sum(value, sums, row)),
@@ -171,7 +177,7 @@ impl Whole {
         }
         match totals {
             Some(totals) => marked.take(|place, of_group| totals.add(shape, cell_of(place), of_group)),
-            // Sums of cells have the same words: where they have not, a person who comes here has so many rows that bounds could bind.
+            // Sums of cells have the same words here: see `most_rows`.
             None => marked.take(|place, of_group| {
                 let at = cell_of(place) as usize * *words;
                 shape.add_sums(&mut sums[at..at + *words], of_group);
@@ -191,6 +197,11 @@ impl Whole {
             }
         }
     }
+}
+
+/// Whether a person with so many groups, of whom so many were left by the last cut, is cut down: not so often that it would cost more than adding the rows.
+fn is_cut(groups: usize, left: usize) -> bool {
+    groups > PIECE_ROWS + 2 * left
 }
 
 impl Form {
