@@ -76,7 +76,7 @@ pub struct QuestionArgs {
     /// Fewest noise shares that must surely count (h); more keep the answer secret from more colluding holders, and fewer cohorts can give them
     #[arg(long, value_name = "H", value_parser = clap::value_parser!(u32).range(1..))]
     pub least_honest: Option<u32>,
-    /// Most groups of one person in one period that count
+    /// Most groups of one person in one period that count; default 1
     #[arg(long)]
     pub max_groups_per_person: Option<u32>,
     /// Also release, for 5 % of the price, how many people did not count in full because they are over the bounds on groups or rows
@@ -122,7 +122,7 @@ pub struct QueryArgs {
 /// A question that is tried out.
 #[derive(Debug, ClapArgs)]
 pub struct TryArgs {
-    /// SQL text; nothing reads --file or standard input
+    /// SQL text; `-` or nothing reads standard input
     pub sql: Option<String>,
     /// Data contract: its TOML draft, or a *.signed file
     #[arg(long, value_name = "FILE")]
@@ -149,7 +149,7 @@ pub struct TryArgs {
     /// Precision asked for instead: the least price at which no row's 95 % margin of a count or sum is larger; of the first one, or of COLUMN
     #[arg(long, value_name = "[COLUMN=]MARGIN", conflicts_with_all = ["epsilon", "rho"])]
     pub margin: Option<String>,
-    /// Most groups of one person in one period that count
+    /// Most groups of one person in one period that count; default 1
     #[arg(long)]
     pub max_groups_per_person: Option<u32>,
     /// Also release, for 5 % of the price, how many people did not count in full because they are over the bounds on groups or rows

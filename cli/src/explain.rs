@@ -14,7 +14,6 @@ use commun_privacy::answer::{expected_clipped_margin, expected_margins, expected
 use commun_privacy::ledger::Loss;
 use commun_privacy::price::{self, noise, statement};
 use commun_proto::v1::PartitionBudget;
-use commun_sql::strip_explain;
 use commun_trust::{Shape, TrustState, cohort};
 
 use crate::args::ExplainArgs;
@@ -29,12 +28,9 @@ use crate::settings;
 /// `commun explain`
 pub async fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), CliError> {
     let profile = Profile::load(config)?;
-    let text = text_of(&args.question)?;
+    let text = text_of(args.question.file.as_deref(), args.question.sql.as_deref())?;
     // The word may stand there too.
-    let question = settings::split(&text)?.1;
-    let set = text.len() - question.len();
-    let text = format!("{}{}", &text[..set], strip_explain(question).1);
-    explain_text(&profile, args, &text).await
+    explain_text(&profile, args, &settings::without_explain(&text)?.1).await
 }
 
 /// Explains a text that no longer says EXPLAIN.

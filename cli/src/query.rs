@@ -8,7 +8,6 @@ use commun_domain::clock::{Clock, SystemClock};
 use commun_domain::query::{PriceRequest, Query, QuerySettings, SnapshotRule};
 use commun_domain::signed::SignedDocument;
 use commun_domain::{Delta, Hash32, Rho};
-use commun_sql::strip_explain;
 use commun_trust::sign;
 use commun_trust::state::TrustState;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -30,11 +29,10 @@ pub const QUERY_LIFETIME_S: u64 = 3600;
 /// `commun query`
 pub async fn query(config: Option<&Path>, args: &QueryArgs) -> Result<(), CliError> {
     let profile = Profile::load(config)?;
-    let text = text_of(&args.question)?;
-    if let (true, sql) = strip_explain(settings::split(&text)?.1) {
-        let set = text.len() - settings::split(&text)?.1.len();
+    let text = text_of(args.question.file.as_deref(), args.question.sql.as_deref())?;
+    if let (true, text) = settings::without_explain(&text)? {
         let explained = ExplainArgs { question: QuestionArgs { file: None, sql: None, ..args.question.clone() }, values_per_row: None };
-        return explain_text(&profile, &explained, &format!("{}{sql}", &text[..set])).await;
+        return explain_text(&profile, &explained, &text).await;
     }
     // Before anything is charged: the report must have a place to go. What is there already stays until there is something better.
     if let Some(path) = &args.report {
@@ -128,9 +126,13 @@ pub(crate) fn warn(ignored: &[String]) {
     }
 }
 
-/// The question's text: argument, file, or standard input.
-pub(crate) fn text_of(args: &QuestionArgs) -> Result<String, CliError> {
-    match (&args.file, args.sql.as_deref()) {
+/// The question's text: argument, file, or standard input, which an argument `-` names too.
+///
+/// # Errors
+///
+/// Nothing is given, or it cannot be read.
+pub(crate) fn text_of(file: Option<&Path>, sql: Option<&str>) -> Result<String, CliError> {
+    match (file, sql) {
         (Some(path), _) => read(path),
         (None, Some(sql)) if sql != "-" => Ok(sql.to_owned()),
         (None, sql) => {
@@ -195,7 +197,7 @@ pub(crate) fn sign_question(
     Ok(sign::signed(&question, profile.signing_key()?))
 }
 
-/// The price that follows from the request by the public rule: the requested rho and one unit, and one more for names of an open group key.
+/// At least the price by the public rule: two units of 2^-40 above the request, of which a question without an open group key needs one.
 fn own_price(price: PriceRequest, delta_conv: commun_domain::Delta) -> Result<Rho, CliError> {
     let rho = rho_of(price, delta_conv)?;
     rho.checked_add(Rho::from_units(2)).ok_or_else(|| CliError::Usage("the requested rho is too large".to_owned()))

@@ -1,6 +1,7 @@
 //! `SET commun.x = y;` before a question: the session settings of the wire interfaces, read by the command line too.
 
 use commun_privacy::answer::Intervals;
+use commun_sql::strip_explain;
 
 use crate::error::CliError;
 
@@ -21,6 +22,17 @@ pub struct Settings {
     pub intervals: Option<Intervals>,
     /// `commun.clipped`
     pub clipped: Option<bool>,
+}
+
+/// Whether a question is to be explained only, and the text with its `SET` statements and without that word.
+///
+/// # Errors
+/// Those of [`split`].
+pub(crate) fn without_explain(text: &str) -> Result<(bool, String), CliError> {
+    let question = split(text)?.1;
+    let set = text.strip_suffix(question).unwrap_or_default();
+    let (explained, question) = strip_explain(question);
+    Ok((explained, format!("{set}{question}")))
 }
 
 /// Splits leading `SET` statements from the question.
@@ -96,6 +108,15 @@ mod tests {
         assert!(split("SET commun.clipped = 2; SELECT 1").is_err());
         assert_eq!(sql, "SELECT 1");
         assert_eq!(split("SELECT 'SET x'").expect("no settings").1, "SELECT 'SET x'");
+    }
+
+    #[test]
+    fn the_word_explain_goes_and_settings_stay() {
+        let text = " SET commun.rho = 1;\nEXPLAIN  SELECT 1 ";
+        let (explained, rest) = without_explain(text).expect("settings");
+        assert!(explained && rest.starts_with(" SET commun.rho = 1;\n") && !rest.contains("EXPLAIN"), "{rest}");
+        assert_eq!(split(&rest).expect("settings").1.trim(), "SELECT 1");
+        assert_eq!(without_explain(&rest).expect("settings"), (false, rest));
     }
 
     #[test]

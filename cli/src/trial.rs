@@ -1,4 +1,4 @@
-//! `commun try`: a question on one machine, offline and free: the same compiler, engine, noise and margins as in a federation, over rows
+//! `commun try`: a question on one machine, offline and free: compiler, engine, noise and margins as at one holder of a federation, over rows
 //! made up from the data contract alone, or over a table of one's own.
 //!
 //! It is no way around noise: the numbers carry the full noise of one holder. It signs nothing, asks nobody, and charges nothing.
@@ -28,6 +28,7 @@ use crate::error::{CliError, read};
 use crate::explain::{Explained, beyond_the_whole_budget};
 use crate::notes::notes;
 use crate::output::{Shown, write_answer};
+use crate::query::text_of;
 use crate::settings;
 
 mod dummy;
@@ -39,7 +40,7 @@ const DEFAULT_EPSILON: Epsilon = Epsilon::from_units(1_000_000);
 /// `commun try`
 pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     let contract = load_contract(&args.contract)?;
-    let text = args.sql.as_deref().map_or_else(|| args.file.as_deref().map_or_else(stdin, read), |sql| Ok(sql.to_owned()))?;
+    let text = text_of(args.file.as_deref(), args.sql.as_deref())?;
     let (set, sql) = settings::split(&text)?;
     let (explained, sql) = strip_explain(sql);
     let shown = Shown::of(args.shown, set.intervals);
@@ -83,6 +84,9 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     write_answer(&mut out, &table, plan.keys.len(), args.format)?;
     out.flush().map_err(CliError::Output)?;
     eprintln!("{mark}");
+    if args.holders > 1 {
+        eprintln!("numbers and margins are those of one holder alone; EXPLAIN shows the margins of {} together", args.holders);
+    }
     for note in notes(&first, false, shown).into_iter().filter(|note| !note.starts_with("query ")) {
         eprintln!("{}", note.replace("charged to", "would be charged to"));
     }
@@ -119,10 +123,6 @@ fn load_contract(path: &Path) -> Result<DataContract, CliError> {
         return documents::open(&documents::load(path)?);
     }
     parse_contract(&read(path)?).map_err(|e| CliError::Document(e.to_string()))
-}
-
-fn stdin() -> Result<String, CliError> {
-    std::io::read_to_string(std::io::stdin()).map_err(|source| CliError::File { path: "standard input".to_owned(), source })
 }
 
 /// Tables and their files.
