@@ -1,4 +1,4 @@
-//! From a code's text to its place in the list: two multiplications and one comparison a row.
+//! From a code's text to its place in the list: three multiplications and one comparison a row.
 //!
 //! A text of at most 12 bytes is a single 128-bit number, length and bytes, which is also how Arrow's `Utf8View` holds it; two such numbers
 //! are equal exactly when the texts are. They stand in a table with a slot for each, found by "hash and displace" (Belazzougui, Botelho and Dietzfelbinger
@@ -28,7 +28,7 @@ const FREE: u128 = u128::MAX;
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 const SPREAD_AGAIN: u64 = 0xD6E8_FEB8_6659_FD93;
 
-/// Codes of a bucket, at most on average, and slots of a code, at least.
+/// Codes of a bucket, about, and slots of a code, at least.
 const BUCKET_CODES: usize = 2;
 const CODE_SLOTS: usize = 2;
 

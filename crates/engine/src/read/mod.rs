@@ -98,9 +98,10 @@ fn cast_or_null(array: &ArrayRef, to: &DataType) -> ArrayRef {
     cast_with_options(array, to, &options).unwrap_or_else(|_| arrow::array::new_null_array(to, array.len()))
 }
 
-/// The same values without a dictionary or runs.
+/// The same values without a dictionary or runs; texts as views, which take no more memory however often a long one stands there.
 pub(crate) fn unpacked(array: &ArrayRef) -> ArrayRef {
-    cast_or_null(array, value_type(array.data_type()))
+    let values = value_type(array.data_type());
+    cast_or_null(array, if is_text(values) { &DataType::Utf8View } else { values })
 }
 
 fn validity(array: &dyn Array) -> Option<BooleanBuffer> {
@@ -110,9 +111,7 @@ fn validity(array: &dyn Array) -> Option<BooleanBuffer> {
 /// Reads a column. A unit has no integer for its value, nor has open text without its names: they read as NULL here ([`Units`] and [`Texts`] read them).
 pub(crate) fn ints(array: &ArrayRef, reading: &Reading) -> Ints {
     if let Some(dictionary) = array.as_any_dictionary_opt() {
-        if dictionary.values().len() > array.len() {
-            return ints(&unpacked(array), reading);
-        }
+        // Never unpacked: a long text once for each of its rows may be more than an array holds, and then all rows would be NULL.
         let values = ints(dictionary.values(), reading);
         if let (1, 0) = (dictionary.values().len(), array.null_count()) {
             return values.get(0).map_or_else(|| Ints::null(array.len()), Ints::constant);

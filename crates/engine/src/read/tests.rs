@@ -73,6 +73,12 @@ fn a_dictionary_is_read_by_its_values() {
     }
     let array: DictionaryArray<Int32Type> = vec!["b", "z", "a", "x"].into_iter().collect();
     assert_eq!(read(array.slice(1, 2), &codes), [None, Some(1)]);
+    // A text of a mebibyte in 2,200 rows, more than an array of small texts holds, and more values than rows.
+    let texts = ["x".repeat(1 << 20), "a".to_owned()].into_iter().chain((0..3_000).map(|number| number.to_string()));
+    let values: ArrayRef = Arc::new(texts.map(Some).collect::<StringArray>());
+    let keys: Int32Array = (0..2_201).map(|row| Some(i32::from(row == 2_200))).collect();
+    let found = read(DictionaryArray::new(keys, values), &codes);
+    assert!(found[2_200] == Some(1) && found[..2_200].iter().all(Option::is_none));
     let array: DictionaryArray<Int32Type> = vec![Some("1.2"), Some("x"), Some("1.2")].into_iter().collect();
     assert_eq!(read(array.slice(1, 2), &NUMBER), [None, Some(12)]);
 }

@@ -40,7 +40,7 @@ pub(crate) async fn keep(plan: Arc<dyn ExecutionPlan>, codes: &[usize], context:
         if schemas.contains_key(&file.object_meta.location) {
             continue;
         }
-        // It has been read already, for the schema of the table.
+        // Mostly at hand, as it has been read for the schema of the table.
         let metadata = DFParquetMetadata::new(store.as_ref(), &file.object_meta)
             .with_file_metadata_cache(Some(Arc::clone(&cache)))
             .with_page_index_policy(Some(PageIndexPolicy::Skip))
@@ -53,8 +53,11 @@ pub(crate) async fn keep(plan: Arc<dyn ExecutionPlan>, codes: &[usize], context:
     if columns.is_empty() {
         return Ok(plan);
     }
+    for schema in schemas.values_mut() {
+        *schema = with_dictionaries(schema, &columns);
+    }
     let of_file = |file: &PartitionedFile| match schemas.get(&file.object_meta.location) {
-        Some(schema) => file.clone().with_arrow_schema(with_dictionaries(schema, &columns)),
+        Some(schema) => file.clone().with_arrow_schema(Arc::clone(schema)),
         None => file.clone(),
     };
     let groups = config.file_groups.iter().map(|group| group.iter().map(of_file).collect::<Vec<_>>().into()).collect();
@@ -87,14 +90,19 @@ fn bare(source: &ParquetSource, outputs: &[usize]) -> Vec<String> {
     fields.filter(|field| is_text(field.data_type())).map(|field| field.name().clone()).collect()
 }
 
+/// Texts, also as a file's own dictionary, which is read anew.
 fn is_text(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => false,
+    }
 }
 
 /// Whether the library checks that a column's values are texts: it takes those of older kinds for mere bytes.
 fn is_utf8(file: &ParquetMetaData, column: &str) -> bool {
-    let mut leaves = file.file_metadata().schema_descr().columns().iter();
-    leaves.any(|leaf| leaf.path().parts() == [column] && leaf.converted_type() == ConvertedType::UTF8)
+    let mut named = file.file_metadata().schema_descr().columns().iter().filter(|leaf| leaf.path().parts() == [column]);
+    named.next().is_some_and(|leaf| leaf.converted_type() == ConvertedType::UTF8) && named.next().is_none()
 }
 
 fn with_dictionaries(schema: &Schema, columns: &[String]) -> SchemaRef {

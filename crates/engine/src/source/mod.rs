@@ -1,6 +1,6 @@
 //! Opens a binding's files and plans its SQL, with everything switched off that would let data steer the plan or make it fail.
 //!
-//! Until the plan runs only schemas are read: the CSV header row, the Parquet footer. Rows are read through `csv` and `files`.
+//! Until the plan runs only schemas are used: the CSV header row, the Parquet footer. Rows are read through `csv` and `files`.
 
 pub(crate) mod csv;
 pub(crate) mod dictionaries;
