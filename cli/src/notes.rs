@@ -15,16 +15,27 @@ use crate::output::Shown;
 /// Most periods whose clipped people are named one by one.
 const MOST_PERIODS: usize = 6;
 
+/// Whether anybody paid for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Charge {
+    Charged,
+    /// It had been released before.
+    Stored,
+    /// It is one of `commun try`, and has no id.
+    Tried,
+}
+
 /// What a statistician must know beside the numbers: who took part, what it cost, what is counted, what the margins are.
-pub(crate) fn notes(release: &ResultRelease, stored: bool, shown: Shown) -> Vec<String> {
+pub(crate) fn notes(release: &ResultRelease, charge: Charge, shown: Shown) -> Vec<String> {
     let survivors = u32::try_from(release.participants.len()).unwrap_or(u32::MAX);
     let epsilon = epsilon_for_rho(release.rho, release.delta_conv);
     let mut notes =
         vec![format!("{} of {} holders answered: {}", release.participants.len(), release.listed, release.participants.join(", "))];
-    notes.push(if stored {
-        "stored result release: nothing was charged".to_owned()
-    } else {
-        format!("charged to each holder and period: rho {} (epsilon {epsilon:.4} at delta {})", release.rho, release.delta_conv)
+    let price = format!("charged to each holder and period: rho {} (epsilon {epsilon:.4} at delta {})", release.rho, release.delta_conv);
+    notes.push(match charge {
+        Charge::Charged => price,
+        Charge::Stored => "stored result release: nothing was charged".to_owned(),
+        Charge::Tried => format!("would be {price}"),
     });
     notes.extend(shown.note().map(str::to_owned));
     notes.extend(protection(release, survivors));
@@ -84,7 +95,9 @@ pub(crate) fn notes(release: &ResultRelease, stored: bool, shown: Shown) -> Vec<
         notes.push(format!("computed from noisy numbers, free{empty}"));
     }
     notes.extend(clipped(release));
-    notes.push(format!("query {}", release.query));
+    if charge != Charge::Tried {
+        notes.push(format!("query {}", release.query));
+    }
     notes
 }
 

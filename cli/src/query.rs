@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::error::{CliError, read, write};
 use crate::explain::expected;
 use crate::explain::explain_text;
-use crate::notes::notes;
+use crate::notes::{Charge, notes};
 use crate::output::{Shown, plain_table, report, write_answer};
 use crate::profile::Profile;
 use crate::settings;
@@ -67,7 +67,8 @@ pub async fn query(config: Option<&Path>, args: &QueryArgs) -> Result<(), CliErr
     if let Some(path) = &args.report {
         write(path, &format!("{:#}\n", report(&answer.release, answer.stored)))?;
     }
-    for note in notes(&answer.release, answer.stored, shown) {
+    let charge = if answer.stored { Charge::Stored } else { Charge::Charged };
+    for note in notes(&answer.release, charge, shown) {
         eprintln!("{note}");
     }
     Ok(())

@@ -26,7 +26,7 @@ use crate::asked::{Limit, asked, rho_of};
 use crate::documents;
 use crate::error::{CliError, read};
 use crate::explain::{Explained, beyond_the_whole_budget};
-use crate::notes::notes;
+use crate::notes::{Charge, notes};
 use crate::output::{Shown, write_answer};
 use crate::query::text_of;
 use crate::settings;
@@ -76,9 +76,9 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     let query = QueryId::from_bytes(*plan.hash().as_bytes());
     let plan = with_names(plan, rho, &engine, &query, &contract).await?;
     let cells = engine.evaluate(&plan, &query, &contract).await.map_err(|e| CliError::Document(e.to_string()))?;
-    let release = |run: u64| -> Result<ResultRelease, CliError> { released(&contract, &plan, rho, &cells, run) };
+    let release = || -> Result<ResultRelease, CliError> { released(&contract, &plan, rho, &cells) };
 
-    let first = release(0)?;
+    let first = release()?;
     let table = shown.table(&first)?;
     let mut out = std::io::stdout().lock();
     write_answer(&mut out, &table, plan.keys.len(), args.format)?;
@@ -87,8 +87,8 @@ pub async fn try_out(args: &TryArgs) -> Result<(), CliError> {
     if args.holders > 1 {
         eprintln!("numbers and margins are those of one holder alone; EXPLAIN shows the margins of {} together", args.holders);
     }
-    for note in notes(&first, false, shown).into_iter().filter(|note| !note.starts_with("query ")) {
-        eprintln!("{}", note.replace("charged to", "would be charged to"));
+    for note in notes(&first, Charge::Tried, shown) {
+        eprintln!("{note}");
     }
     if let Some(beyond) = beyond_the_whole_budget(&contract, first.rho) {
         eprintln!("the price is {beyond}");
@@ -172,13 +172,7 @@ fn bind(contract: &DataContract, files: &Files) -> Result<Binding, CliError> {
 }
 
 /// What one holder would release, alone and unmasked, with its full noise.
-fn released(
-    contract: &DataContract,
-    plan: &PrivatePlan,
-    rho: Rho,
-    cells: &commun_engine::Cells,
-    run: u64,
-) -> Result<ResultRelease, CliError> {
+fn released(contract: &DataContract, plan: &PrivatePlan, rho: Rho, cells: &commun_engine::Cells) -> Result<ResultRelease, CliError> {
     let fault = |e: &dyn std::fmt::Display| CliError::Document(e.to_string());
     let loss = price::price(plan, rho).map_err(|e| fault(&e))?;
     let noise = price::noise(plan, rho, 1, 1).map_err(|e| fault(&e))?;
@@ -202,6 +196,6 @@ fn released(
         delta_conv: contract.delta_conv,
         max_holders_per_person: contract.max_holders_per_person,
         roster_epoch: 0,
-        released_at_ms: run,
+        released_at_ms: 0,
     })
 }

@@ -19,7 +19,7 @@ pub(super) fn write(
     path: &Path,
     runs: u64,
     first: &ResultRelease,
-    mut release: impl FnMut(u64) -> Result<ResultRelease, CliError>,
+    mut release: impl FnMut() -> Result<ResultRelease, CliError>,
 ) -> Result<(), CliError> {
     let fault = |e: &dyn std::fmt::Display| CliError::Output(std::io::Error::other(e.to_string()));
     let file = File::create(path).map_err(|source| CliError::File { path: path.display().to_string(), source })?;
@@ -28,7 +28,7 @@ pub(super) fn write(
     for run in 1..=runs {
         writer.write(&batch).map_err(|e| fault(&e))?;
         if run < runs {
-            batch = self::batch(&release(run)?, run).map_err(|e| fault(&e))?;
+            batch = self::batch(&release()?, run).map_err(|e| fault(&e))?;
         }
     }
     writer.close().map_err(|e| fault(&e))?;
